@@ -1,0 +1,95 @@
+"""Files that are either complete or absent, and their content hashes."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Iterator
+
+from bioclinical.errors import UserError
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Gives a path beside `path` to write (a file or a folder), renamed to `path` only if the block succeeds.
+
+    A folder that already stands at `path` is replaced. Raises UserError where the parent cannot be created.
+    """
+    path = Path(path)
+    make_folder(path.parent)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        if partial.is_dir() and path.is_dir():
+            shutil.rmtree(path)
+        os.replace(partial, path)
+    except BaseException:
+        remove(partial)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 text so that a reader sees the old file or the whole new one."""
+    with atomic_path(path) as partial:
+        with open(partial, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes indented JSON atomically; NaN is refused, because other programs cannot read it."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def make_folder(path: Path) -> None:
+    """Creates a folder and its parents; raises UserError where that is impossible."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise UserError(f"cannot create the folder '{path}' ({error.strerror}); choose another one") from error
+
+
+def remove(path: Path) -> None:
+    """Removes a file or folder if it is there."""
+    path = Path(path)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sha256_of_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_json(value: Any) -> str:
+    """Hex SHA-256 of a JSON-like value, independent of the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode("utf-8")).hexdigest()
+
+
+def read_utf8(path: Path, keep_bom: bool = True) -> str:
+    """A text file with universal newlines; raises UserError naming file and line where the bytes are not UTF-8."""
+    try:
+        with open(path, encoding="utf-8" if keep_bom else "utf-8-sig") as file:
+            return file.read()
+    except UnicodeDecodeError as error:
+        raise UserError(invalid_utf8_message(path)) from error
+
+
+def invalid_utf8_message(path: Path) -> str:
+    """The sentence that names the first line of a file that is not UTF-8."""
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                return (
+                    f"'{path}' line {number}: byte 0x{line[error.start]:02x} is not valid UTF-8; "
+                    "convert the file, e.g. iconv -f latin1 -t utf-8"
+                )
+    return f"'{path}' is not valid UTF-8; convert the file, e.g. iconv -f latin1 -t utf-8"
