@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Iterator
 
-from bioclinical.errors import UserError
+from bioclinical.errors import UserError, is_disk_full
 
 
 @contextlib.contextmanager
@@ -48,7 +48,9 @@ def make_folder(path: Path) -> None:
     """Creates a folder and its parents; raises UserError where that is impossible."""
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+    except OSError as error:
+        if is_disk_full(error):
+            raise
         raise UserError(f"cannot create the folder '{path}' ({error.strerror}); choose another one") from error
 
 

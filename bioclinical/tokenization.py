@@ -1,6 +1,7 @@
 """Loading a tokenizer the one way this project uses it (fast, leading space added), and its length limit."""
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def choose_max_length(
     return requested, "asked for"
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, for one-sentence reports."""
+def first_line(error: BaseException, longest: int = 200) -> str:
+    """The first line of an error's message, shortened, for one-sentence reports."""
     text = str(error).strip()
-    return text.splitlines()[0].rstrip(". ") if text else type(error).__name__
+    return textwrap.shorten(text.splitlines()[0].rstrip(". "), longest, placeholder=" ...") if text else type(error).__name__

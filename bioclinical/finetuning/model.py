@@ -1,0 +1,104 @@
+"""Loading an encoder with a task's head, and naming exactly which encoder it was."""
+
+from pathlib import Path
+
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+)
+from transformers.utils import logging as transformers_logging
+
+from bioclinical.errors import UserError
+from bioclinical.files import sha256_of_file, sha256_of_json
+from bioclinical.runtime import Choice, choose_attention
+from bioclinical.tasks.task import TaskData
+from bioclinical.tokenization import first_line
+
+IDENTITY_FILES = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model")
+
+
+def load_config(name: str, revision: str | None, trust_remote_code: bool) -> PretrainedConfig:
+    """The model's config.json; raises UserError where the hub id or folder cannot be loaded."""
+    try:
+        return AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=trust_remote_code)
+    except Exception as error:  # hub client and config parser raise classes of their own
+        raise UserError(f"no model could be loaded from '{name}' ({first_line(error)}); give a hub id or a folder") from error
+
+
+def model_identity(name: str, revision: str | None, config: PretrainedConfig) -> str:
+    """Hash of a folder's content, or of a hub id with its commit."""
+    folder = Path(name)
+    if folder.is_dir():
+        files = sorted(path for pattern in IDENTITY_FILES for path in folder.glob(pattern))
+        return sha256_of_json({path.name: sha256_of_file(path) for path in files})
+    return sha256_of_json([name, getattr(config, "_commit_hash", None) or revision or "main"])
+
+
+def load_model(
+    name: str,
+    config: PretrainedConfig,
+    data: TaskData,
+    attn: str,
+    device: str,
+    precision: str,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+) -> tuple[PreTrainedModel, Choice]:
+    """The encoder with a new head for the task (label names in its config), and the attention it uses.
+
+    Raises UserError where the architecture has no such head or the weights do not fit.
+    """
+    auto_class = AutoModelForTokenClassification if data.task.is_token_task else AutoModelForSequenceClassification
+    attention = choose_attention(attn, model_class(auto_class, config, name, trust_remote_code), device, precision)
+    config.problem_type = None if data.task.is_token_task else data.task.problem
+    config.id2label = dict(enumerate(data.labels))
+    config.label2id = {label: i for i, label in enumerate(data.labels)}
+    if hasattr(config, "reference_compile"):
+        config.reference_compile = False  # batches change shape at every step; compiling would never pay
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # the report below replaces its warning about new heads
+    try:
+        model, report = auto_class.from_pretrained(
+            name,
+            config=config,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            attn_implementation=attention.value,
+            torch_dtype="float32",
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"the weights of '{name}' cannot be loaded ({first_line(error)})") from error
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+    report_new_weights(model, sorted(report["missing_keys"]), name)
+    return model, attention
+
+
+def model_class(auto_class: type, config: PretrainedConfig, name: str, trust_remote_code: bool) -> type:
+    """The concrete class that the Auto class will build; raises UserError where there is none."""
+    mapping = auto_class._model_mapping
+    if type(config) in mapping.keys():
+        return mapping[type(config)]
+    if trust_remote_code and getattr(config, "auto_map", None):
+        return PreTrainedModel  # the repository's own code decides what it supports
+    raise UserError(f"'{name}' is of type '{config.model_type}', which has no {auto_class.__name__[9:]} head in transformers")
+
+
+def report_new_weights(model: PreTrainedModel, missing: list[str], name: str) -> None:
+    """Prints which tensors start at random; raises UserError where the encoder itself would."""
+    if not missing:
+        return
+    encoder = [key for key in missing if key.startswith(model.base_model_prefix + ".") and "pooler" not in key]
+    total = sum(1 for _ in model.base_model.parameters())
+    if len(encoder) > total // 2:
+        raise UserError(
+            f"'{name}' holds none of the weights that its config describes ({len(encoder)} of {total} encoder tensors "
+            "are missing); is it a complete checkpoint of this architecture?"
+        )
+    print(f"new head: {len(missing)} tensors start at random ({', '.join(missing[:4])}{', ...' if missing[4:] else ''})")
+    if encoder:
+        print(f"warning: {len(encoder)} of these belong to the encoder; '{name}' may be incomplete")

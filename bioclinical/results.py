@@ -1,0 +1,202 @@
+"""One JSON file per run: its path and identity, writing, reading, and the table over seeds.
+
+    python -m bioclinical.results outputs [--dataset D] [--csv FILE] [--markdown FILE]
+"""
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bioclinical.errors import UserError, run_cli
+from bioclinical.files import atomic_path, sha256_of_json, write_json, write_text
+from bioclinical.metrics import scalars
+
+Result = dict[str, Any]
+
+REQUIRED_KEYS = ("dataset", "model", "protocol", "seed", "status", "config", "metrics", "identity")
+BASELINE_MODEL = "(majority baseline)"
+# Shown in the terminal and in Markdown, in this order, where a task has them; the CSV holds every scalar metric.
+HEADLINE_METRICS = ("micro_f1_5", "weighted_f1", "micro_f1", "macro_f1", "accuracy", "f1", "f1_all_gold")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What decides a run's scores, as hashes: the same identity is the same run."""
+
+    dataset: str
+    model: str
+    model_sha256: str
+    raw_sha256: str
+    protocol: str
+    settings: dict[str, Any]
+    seed: int
+
+    @property
+    def group(self) -> str:
+        """Common to runs that differ only in their seed."""
+        return sha256_of_json(
+            [self.dataset, self.model_sha256, self.raw_sha256, self.protocol, {**self.settings, "seed": None}]
+        )
+
+    def path(self, output_dir: Path) -> Path:
+        """`<output_dir>/<dataset>/<model>-<8 hex>/seed=<n>_<8 hex>.json`."""
+        model = Path(self.model).resolve().name if Path(self.model).is_dir() else self.model.replace("/", "--")
+        run = sha256_of_json([self.group, self.seed])
+        return output_dir / self.dataset / f"{model}-{self.model_sha256[:8]}" / f"seed={self.seed}_{run[:8]}.json"
+
+
+def predictions_path(result_path: Path) -> Path:
+    """The JSON lines beside a result: ids, gold and predicted labels, no text."""
+    return result_path.with_suffix(".predictions.jsonl")
+
+
+def write_result(path: Path, result: Result, predictions: list[dict[str, Any]]) -> None:
+    """Writes predictions, then the result; the result's file exists only when both are complete."""
+    if predictions:
+        write_text(predictions_path(path), "".join(json.dumps(p, ensure_ascii=False) + "\n" for p in predictions))
+    write_json(path, result)
+
+
+def read_result(path: Path) -> Result:
+    """One result; raises UserError naming what is wrong with the file."""
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"'{path}' is not a readable result ({type(error).__name__})") from error
+    missing = [key for key in REQUIRED_KEYS if not isinstance(result, dict) or key not in result]
+    if missing:
+        raise UserError(f"'{path}' is not a result file: it lacks {', '.join(missing)}")
+    return result
+
+
+def is_finished(path: Path) -> bool:
+    """Whether a run's result stands there, complete."""
+    return path.exists() and read_result(path)["status"] == "finished"
+
+
+def read_results(output_dir: Path, dataset: str | None = None) -> tuple[list[Result], list[str]]:
+    """All results below a folder, and a sentence for each file that could not be read."""
+    results, problems = [], []
+    for path in sorted(Path(output_dir).glob("*/*/seed=*.json")):
+        try:
+            result = read_result(path)
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        if dataset is None or result["dataset"].lower() == dataset.lower():
+            results.append(result)
+    return results, problems
+
+
+def table(results: list[Result]) -> pd.DataFrame:
+    """One row per dataset, protocol, model, settings and metric: mean, sd, median, min, max over seeds, n, failed.
+
+    Scores in percent. sd is the sample's (n - 1); empty for one seed. The baseline row needs no seed.
+    """
+    frame = pd.DataFrame(
+        [row for result in results for row in metric_rows(result)],
+        columns=["dataset", "protocol", "test_set", "model", "settings", "metric", "group", "seed", "score"],
+    )
+    keys = ["dataset", "protocol", "test_set", "group", "model", "settings", "metric"]
+    scores = frame.drop_duplicates([*keys, "seed"]).groupby(keys, sort=False)["score"]
+    summary = scores.agg(["mean", "std", "median", "min", "max", "count"]).reset_index()
+    summary = summary.rename(columns={"std": "sd", "count": "n"})
+    failed = pd.Series([r["identity"]["group"] for r in results if r["status"] == "failed"], dtype=str).value_counts()
+    summary["failed"] = summary["group"].map(failed).fillna(0).astype(int)
+    summary = summary.sort_values(["dataset", "protocol", "test_set", "metric"], key=metric_order, kind="stable")
+    return summary.reset_index(drop=True)
+
+
+def metric_order(column: pd.Series) -> pd.Series:
+    """Sorts metrics by HEADLINE_METRICS first, everything else as it is."""
+    if column.name != "metric":
+        return column
+    order = {name: f"{i:02d}" for i, name in enumerate(HEADLINE_METRICS)}
+    return column.map(lambda name: order.get(name, "99" + name))
+
+
+def metric_rows(result: Result) -> list[dict[str, Any]]:
+    """The test scores of one result (fractions become percent), its baseline's, or none if it failed."""
+    identity = result["identity"]
+    common = {
+        "dataset": result["dataset"],
+        "protocol": result["protocol"],
+        "test_set": sha256_of_json([identity["raw_sha256"], result["config"].get("limit")])[:8],
+    }
+    run = {"model": short_model_name(result["model"]), "settings": described_settings(result["config"])}
+    baseline = {"model": BASELINE_MODEL, "settings": "", "group": "", "seed": 0}
+    rows = []
+    for name, value in scalars(result["metrics"].get("test", {})).items():
+        if is_fraction(name):
+            rows.append(common | run | {"group": identity["group"], "seed": result["seed"], "metric": name, "score": 100 * value})
+    for name, value in scalars(result["metrics"].get("baseline", {})).items():
+        if is_fraction(name):
+            rows.append(common | baseline | {"metric": name, "score": 100 * value})
+    return rows
+
+
+def is_fraction(metric: str) -> bool:
+    """Counts (words, entities) are no scores."""
+    return "f1" in metric or "accuracy" in metric or metric in ("precision", "recall")
+
+
+def short_model_name(model: str) -> str:
+    """A folder's own name, or the hub id."""
+    return Path(model).name if model.startswith((".", "/", "~")) or model.count("/") > 1 else model
+
+
+def described_settings(config: dict[str, Any]) -> str:
+    """The settings that users vary, in a few words."""
+    shown = f"lr={config['lr']:g} epochs={config['epochs']} batch={config['batch_size'] * config['accumulation_steps']}"
+    for name in ("precision", "group_by_length", "limit"):
+        if config.get(name) not in (None, False, "fp32"):
+            shown += f" {name}={config[name]}"
+    return shown
+
+
+def printable(summary: pd.DataFrame) -> pd.DataFrame:
+    """Headline metrics with two decimals, internal columns dropped; the test set only where there are several."""
+    shown = summary[summary["metric"].isin(HEADLINE_METRICS)].drop(columns="group")
+    if shown.groupby(["dataset", "protocol"])["test_set"].nunique().max() == 1:
+        shown = shown.drop(columns="test_set")
+    if not shown["failed"].any():
+        shown = shown.drop(columns="failed")
+    for column in ("mean", "sd", "median", "min", "max"):
+        shown[column] = shown[column].map(lambda value: "-" if pd.isna(value) else f"{value:.2f}")
+    return shown
+
+
+def to_markdown(frame: pd.DataFrame) -> str:
+    """A GitHub table."""
+    lines = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).values.tolist()]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Table over seeds from result files; scores in percent.")
+    parser.add_argument("output_dir", help="the folder given to main.py as --output_dir")
+    parser.add_argument("--dataset", help="only this one")
+    parser.add_argument("--csv", metavar="FILE", help="write every metric, unrounded")
+    parser.add_argument("--markdown", metavar="FILE", help="write the printed table as Markdown")
+    args = parser.parse_args()
+    results, problems = read_results(Path(args.output_dir), args.dataset)
+    for problem in problems:
+        print(f"skipped: {problem}")
+    if not results:
+        raise UserError(f"no results under '{args.output_dir}'" + (f" for {args.dataset}" if args.dataset else ""))
+    summary = table(results)
+    shown = printable(summary)
+    print(shown.to_string(index=False))
+    if args.csv:
+        with atomic_path(Path(args.csv)) as partial:
+            summary.to_csv(partial, index=False)
+    if args.markdown:
+        write_text(Path(args.markdown), to_markdown(shown))
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,0 +1,138 @@
+"""brat stand-off annotation: parsing `.ann` files, tagging tokens from spans, and folders of .txt/.ann pairs."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterable
+
+from bioclinical.errors import UserError
+from bioclinical.files import read_utf8
+from bioclinical.tasks.splits import split_70_15_15
+from bioclinical.tasks.task import Example, RawData, counted
+
+WHITESPACE_TOKENS = r"\S+"
+WORD_AND_PUNCTUATION_TOKENS = r"\w+|[^\w\s]"
+
+
+@dataclass(frozen=True)
+class TextBound:
+    """One `T` line: type, character fragments [(start, end), ...] in the .txt, surface text, and its place."""
+
+    id: str
+    type: str
+    fragments: tuple[tuple[int, int], ...]
+    text: str
+    where: str
+
+    @property
+    def start(self) -> int:
+        return self.fragments[0][0]
+
+    @property
+    def end(self) -> int:
+        return self.fragments[-1][1]
+
+    @property
+    def is_discontinuous(self) -> bool:
+        return len(self.fragments) > 1
+
+
+def read_annotations(path: Path) -> list[TextBound]:
+    """The text-bound annotations of an `.ann` file, in file order; all other lines are passed over.
+
+    Raises UserError naming file and line of a malformed one.
+    """
+    annotations = []
+    for number, line in enumerate(read_utf8(path).split("\n"), start=1):
+        if line.startswith("T"):
+            annotations.append(parse_text_bound(line, f"'{path}' line {number}"))
+    return annotations
+
+
+def parse_text_bound(line: str, where: str) -> TextBound:
+    """Parses `T1<TAB>Type 0 5;10 15<TAB>surface text`."""
+    cells = line.split("\t", 2)
+    match = re.fullmatch(r"(\S+) (\d+ \d+(?:;\d+ \d+)*)", cells[1].strip()) if len(cells) > 1 else None
+    if match is None:
+        raise UserError(f"{where}: not a brat annotation of the form 'T1<TAB>Type start end<TAB>text'")
+    pairs = (pair.split() for pair in match[2].split(";"))
+    fragments = tuple((int(start), int(end)) for start, end in pairs)
+    if any(start >= end for start, end in fragments):
+        raise UserError(f"{where}: the span {match[2]} is empty or runs backwards")
+    return TextBound(cells[0], match[1], fragments, cells[2] if len(cells) > 2 else "", where)
+
+
+def require_known_type(annotation: TextBound, types: Iterable[str]) -> None:
+    """Raises UserError for a type outside the list."""
+    if annotation.type not in types:
+        raise UserError(f"{annotation.where}: type '{annotation.type}' is not in the task's list ({', '.join(sorted(types))})")
+
+
+def token_offsets(text: str, pattern: str) -> list[tuple[int, int]]:
+    """Character offsets [start, end) of the pattern's matches."""
+    return [match.span() for match in re.finditer(pattern, text)]
+
+
+def tag_tokens(tokens: list[tuple[int, int]], spans: Iterable[tuple[int, int, str]]) -> list[str]:
+    """BIO tags: a token belongs to a span (start, end, type) when it lies wholly inside; later spans overwrite."""
+    tags = ["O"] * len(tokens)
+    for start, end, span_type in spans:
+        prefix = "B-"
+        for i, (token_start, token_end) in enumerate(tokens):
+            if start <= token_start and token_end <= end:
+                tags[i] = prefix + span_type
+                prefix = "I-"
+    return tags
+
+
+@dataclass(frozen=True)
+class BratReader:
+    """A folder of `<name>.txt` + `<name>.ann`, one document an example, split 70/15/15 at random with seed 42.
+
+    token_pattern: the published SocialHistory loader cuts at white space, which loses an entity that touches
+    punctuation; other data is better served by the default. types: None accepts any.
+    """
+
+    token_pattern: str = WORD_AND_PUNCTUATION_TOKENS
+    types: tuple[str, ...] | None = None
+
+    def raw_files(self, folder: Path) -> list[Path]:
+        texts = sorted(folder.glob("*.txt"))
+        annotations = [path.with_suffix(".ann") for path in texts]
+        return texts + [path for path in annotations if path.exists()] or [folder / "*.txt"]
+
+    def read(self, folder: Path) -> RawData:
+        counts: Counter[str] = Counter()
+        documents = []
+        for path in sorted(folder.glob("*.txt")):
+            if path.with_suffix(".ann").exists():
+                documents.append(self.read_document(path, counts))
+            else:
+                counts[".txt file(s) without .ann skipped"] += 1
+        return RawData(split_70_15_15(documents), counted(counts))
+
+    def read_document(self, path: Path, counts: Counter[str]) -> Example:
+        """One document; discontinuous spans are left out, as published, and counted."""
+        text = read_utf8(path)
+        spans = []
+        for annotation in sorted(read_annotations(path.with_suffix(".ann")), key=lambda a: a.start):
+            if self.types is not None:
+                require_known_type(annotation, self.types)
+            if annotation.end > len(text):
+                raise UserError(
+                    f"{annotation.where}: the span ends at {annotation.end}, outside the text of {len(text)} characters"
+                )
+            if annotation.is_discontinuous:
+                counts["discontinuous span(s) left out"] += 1
+                continue
+            if annotation.text and annotation.text != text[annotation.start : annotation.end].replace("\n", " "):
+                counts["span(s) whose surface text differs from the document at their offsets"] += 1
+            spans.append((annotation.start, annotation.end, annotation.type))
+        offsets = token_offsets(text, self.token_pattern)
+        return {
+            "id": path.stem,
+            "tokens": [text[start:end] for start, end in offsets],
+            "tags": tag_tokens(offsets, spans),
+            "where": f"'{path}'",
+        }

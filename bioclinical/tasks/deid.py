@@ -1,0 +1,106 @@
+"""DEID (PhysioNet deidentifiedmedicaltext 1.0): `id.text` and the same notes with PHI masked in `id.res`."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from bioclinical.errors import UserError
+from bioclinical.files import read_utf8
+from bioclinical.tasks.splits import sklearn_split_70_15_15
+from bioclinical.tasks.task import Example, RawData, counted
+
+TYPES = ("age", "date", "location", "name", "other", "phone_nb")
+TAGS = ("O",) + tuple(f"B-{t}" for t in TYPES) + tuple(f"I-{t}" for t in TYPES)
+
+RECORD = re.compile(r"START_OF_RECORD=(.*?)\|\|\|\|(.*?)\|\|\|\|(.*?)\|\|\|\|END_OF_RECORD", re.DOTALL)
+RECORD_START = "START_OF_RECORD="
+MASK = re.compile(r"\[\*\*(.*?)\*\*\]", re.DOTALL)
+
+# The published mapping; the first pattern found in a mask's stripped content decides.
+TYPE_PATTERNS = (
+    (re.compile(r"name", re.I), "name"),
+    (re.compile(r"e-mail address|email address", re.I), "other"),
+    (re.compile(r"telephone/fax|pager number", re.I), "phone_nb"),
+    (re.compile(r"age over", re.I), "age"),
+    (re.compile(r"location", re.I), "location"),
+    (re.compile(r"hospital|street address|unit number", re.I), "location"),
+    (re.compile(r"\A(?:\d+|\d{1,2}-\d{1,2}|\d{4}-\d{2}-\d{2})\Z|date range|month/year", re.I), "date"),
+    (re.compile(r"\A\Z|company", re.I), "other"),
+)
+
+
+@dataclass(frozen=True)
+class DeidReader:
+    """Published protocol: white-space tokens, spans found by searching the text that follows each mask."""
+
+    def raw_files(self, folder: Path) -> list[Path]:
+        return [folder / "id.text", folder / "id.res"]
+
+    def read(self, folder: Path) -> RawData:
+        text_path, masked_path = self.raw_files(folder)
+        texts, masked = read_records(text_path), read_records(masked_path)
+        if len(texts) != len(masked):
+            raise UserError(
+                f"'{text_path}' has {len(texts)} records but '{masked_path}' has {len(masked)}; "
+                "both must come from the same release"
+            )
+        oddities: Counter[str] = Counter()
+        examples = []
+        for (record_id, text), (masked_id, masked_text) in zip(texts, masked):
+            if record_id != masked_id:
+                raise UserError(f"'{masked_path}': record {masked_id} stands where '{text_path}' has record {record_id}")
+            tokens, tags = tag_record(text, masked_text, oddities)
+            where = f"'{text_path}' record {record_id}"
+            examples.append({"id": record_id, "tokens": tokens, "tags": tags, "where": where})
+        return RawData(sklearn_split_70_15_15(examples), counted(oddities))
+
+
+def read_records(path: Path) -> list[tuple[str, str]]:
+    """(patient-note id, text with each newline as one space) of every record."""
+    content = read_utf8(path)
+    records = [(f"{patient}-{note}", text.strip().replace("\n", " ")) for patient, note, text in RECORD.findall(content)]
+    starts = content.count(RECORD_START)
+    if not records or len(records) != starts:
+        raise UserError(
+            f"'{path}': {starts} records start but {len(records)} end with '||||END_OF_RECORD' after a "
+            "'<patient>||||<note>||||' header; the file is damaged or not the PhysioNet release"
+        )
+    return records
+
+
+def tag_record(text: str, masked: str, oddities: Counter[str]) -> tuple[list[str], list[str]]:
+    """White-space tokens and tags of one record, by the published alignment with its known faults.
+
+    A mask's span runs to the first occurrence of the whole next plain segment; to the record's end where that
+    segment is empty or does not occur.
+    """
+    pieces = MASK.split(masked)  # plain, mask, plain, mask, ..., plain
+    tokens, tags = [], []
+    position = 0
+    for i, piece in enumerate(pieces):
+        if i % 2 == 0:
+            words = piece.split()
+            tokens += words
+            tags += ["O"] * len(words)
+            position += len(piece)
+            continue
+        next_plain = pieces[i + 1]
+        end = text.find(next_plain, position) if next_plain else -1
+        end = len(text) if end < 0 else end
+        words = text[position:end].split()
+        phi_type = mask_type(piece, oddities) if words else None
+        tokens += words
+        tags += [f"{'I' if k else 'B'}-{phi_type}" for k in range(len(words))]
+        position = end
+    return tokens, tags
+
+
+def mask_type(content: str, oddities: Counter[str]) -> str:
+    """The PHI type of a mask; one of no published type is `other`, and counted."""
+    content = content.strip()
+    for pattern, phi_type in TYPE_PATTERNS:
+        if pattern.search(content):
+            return phi_type
+    oddities["mask(s) of no published type read as 'other'"] += 1
+    return "other"

@@ -1,0 +1,80 @@
+"""What a downstream task is, and what its readers give."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+SPLITS = ("train", "validation", "test")
+
+Problem = Literal["single_label_classification", "multi_label_classification", "token_classification"]
+
+# {"id", "text", "labels"} (a label name, or a list of 0/1 in the order of Task.labels), or {"id", "tokens", "tags"}.
+# Readers add "where", the place in the raw files that error messages name; it does not outlive the checks.
+Example = dict[str, Any]
+
+
+@dataclass
+class RawData:
+    """What a reader makes of the raw files: split name -> examples in the published order, and counted oddities."""
+
+    splits: dict[str, list[Example]]
+    warnings: list[str]
+
+
+def counted(oddities: Counter[str]) -> list[str]:
+    """Warnings from counts: "3 discontinuous span(s) left out"; what did not occur is not mentioned."""
+    return [f"{count} {what}" for what, count in oddities.items() if count]
+
+
+class Reader(Protocol):
+    """Reads one raw format. Readers are frozen dataclasses: their fields are part of the cache key."""
+
+    def raw_files(self, folder: Path) -> list[Path]:
+        """The files that `read` will open, missing ones included."""
+
+    def read(self, folder: Path) -> RawData:
+        """Reads and splits; raises UserError naming file and line of what cannot be read."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One downstream task.
+
+    labels: the fixed list in id order (for token tasks the tags), or None to collect it from the training split.
+    folder: the raw files' folder under --data_dir.  source: where a user gets them.
+    """
+
+    name: str
+    problem: Problem
+    reader: Reader
+    folder: str
+    source: str
+    labels: tuple[str, ...] | None = None
+    negative_label: str | None = None
+
+    @property
+    def is_token_task(self) -> bool:
+        return self.problem == "token_classification"
+
+    @property
+    def selection_metric(self) -> str:
+        """The validation metric that decides the best epoch, as published."""
+        return "f1" if self.is_token_task else "weighted_f1"
+
+
+@dataclass
+class TaskData:
+    """A task ready for an encoder: examples without raw-file locations, the label list, and the raw files' hash."""
+
+    task: Task
+    protocol: str
+    labels: tuple[str, ...]
+    splits: dict[str, list[Example]]
+    warnings: list[str]
+    raw_sha256: str
+
+
+def bio_tags(types: tuple[str, ...]) -> tuple[str, ...]:
+    """All B- tags, then all I- tags, then O."""
+    return tuple(f"B-{t}" for t in types) + tuple(f"I-{t}" for t in types) + ("O",)

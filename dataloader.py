@@ -1,0 +1,140 @@
+"""The registry of downstream tasks, and a look at what their readers make of the raw files.
+
+    python dataloader.py --dataset ChemProt [--data_dir data/raw] [--protocol paper] [--dump FILE.jsonl]
+
+Adding a task is adding one entry to TASKS (README, "Add your own task").
+"""
+
+import argparse
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from bioclinical.errors import UserError, run_cli
+from bioclinical.files import atomic_path
+from bioclinical.tasks import brat, cos, deid, phenotype, social_history
+from bioclinical.tasks.brat import BratReader
+from bioclinical.tasks.conll import ConllReader  # noqa: F401  (for entries of your own)
+from bioclinical.tasks.delimited import DelimitedReader
+from bioclinical.tasks.loading import PROTOCOLS, load_task
+from bioclinical.tasks.task import SPLITS, Example, Task, TaskData
+
+TASKS = [
+    Task(
+        name="Phenotype",
+        problem="multi_label_classification",
+        reader=phenotype.PhenotypeReader(),
+        labels=phenotype.LABELS,
+        folder="phenotype",
+        source="Get ACTdb102003.csv from PhysioNet phenotype-annotations-mimic 1.20.03 and NOTEEVENTS.csv from MIMIC-III 1.4",
+    ),
+    Task(
+        name="ChemProt",
+        problem="single_label_classification",
+        reader=DelimitedReader(
+            files=("train.tsv", "dev.tsv", "test.tsv"),
+            text_column="sentence",
+            label_column="label",
+            id_column="index",
+            delimiter="\t",
+        ),
+        labels=("CPR:3", "CPR:4", "CPR:5", "CPR:6", "CPR:9", "false"),
+        negative_label="false",
+        folder="ChemProt",
+        source="Get it from bert_data.zip of the BLUE_Benchmark GitHub release 0.1",
+    ),
+    Task(
+        name="DEID",
+        problem="token_classification",
+        reader=deid.DeidReader(),
+        labels=deid.TAGS,
+        folder="DEID",
+        source="Get id.text and id.res from PhysioNet deidentifiedmedicaltext 1.0",
+    ),
+    Task(
+        name="COS",
+        problem="token_classification",
+        reader=cos.CosReader(),
+        labels=cos.TAGS,
+        folder="COS",
+        source="Get events-COS-corpus.zip from depts.washington.edu/bionlp/data/corpora/files/",
+    ),
+    Task(
+        name="SocialHistory",
+        problem="token_classification",
+        reader=BratReader(token_pattern=brat.WHITESPACE_TOKENS, types=social_history.TYPES),
+        labels=social_history.TAGS,
+        folder="SocialHistory",
+        source="Get SocialHistoryMTSamples.zip from depts.washington.edu/bionlp/data/corpora/files/",
+    ),
+]
+
+
+def get_task(name: str) -> Task:
+    """The task of that name, whatever its case; raises UserError listing the names."""
+    for task in TASKS:
+        if task.name.lower() == name.lower():
+            return task
+    raise UserError(f"unknown dataset '{name}'; known: {', '.join(task.name for task in TASKS)}")
+
+
+def main() -> None:
+    args = parse_args()
+    data = load_task(get_task(args.dataset), Path(args.data_dir), args.protocol)
+    print_summary(data)
+    if args.dump:
+        dump(data, Path(args.dump))
+        print(f"written: {args.dump} (holds the texts; keep it where the raw data may be kept)")
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="What a task's reader makes of its raw files (counts only).")
+    parser.add_argument("--dataset", required=True, help=", ".join(task.name for task in TASKS) + " (any case)")
+    parser.add_argument("--data_dir", default="data/raw", help="folder of the raw files' folders (default: data/raw)")
+    parser.add_argument("--protocol", choices=PROTOCOLS, default="paper", help="default: paper, the published examples")
+    parser.add_argument("--dump", metavar="FILE.jsonl", help="write every example, its text included, as JSON lines")
+    return parser.parse_args()
+
+
+def print_summary(data: TaskData) -> None:
+    """Split sizes, label counts, length quantiles and warnings; no text."""
+    print(f"{data.task.name}  protocol={data.protocol}  raw files sha256={data.raw_sha256[:16]}")
+    counts = {split: label_counts(data, data.splits[split]) for split in SPLITS}
+    width = max(len(label) for label in data.labels) + 2
+    print("".ljust(width) + "".join(split.rjust(12) for split in SPLITS))
+    print("examples".ljust(width) + "".join(f"{len(data.splits[split]):12,}" for split in SPLITS))
+    for label in data.labels:
+        print(label.ljust(width) + "".join(f"{counts[split][label]:12,}" for split in SPLITS))
+    unit = "words" if data.task.is_token_task else "characters"
+    for name, quantile in (("median", 0.5), ("95 %", 0.95), ("longest", 1.0)):
+        lengths = [np.quantile([length(data.task, e) for e in data.splits[split]], quantile) for split in SPLITS]
+        print(f"{unit}, {name}".ljust(width) + "".join(f"{value:12,.0f}" for value in lengths))
+    for warning in data.warnings:
+        print(f"warning: {warning}")
+
+
+def label_counts(data: TaskData, examples: list[Example]) -> Counter[str]:
+    """How often each label (or tag, per word) occurs."""
+    if data.task.is_token_task:
+        return Counter(tag for example in examples for tag in example["tags"])
+    if data.task.problem == "multi_label_classification":
+        return Counter(label for example in examples for label, on in zip(data.labels, example["labels"]) if on)
+    return Counter(example["labels"] for example in examples)
+
+
+def length(task: Task, example: Example) -> int:
+    return len(example["tokens"] if task.is_token_task else example["text"])
+
+
+def dump(data: TaskData, path: Path) -> None:
+    """One JSON object per example: train, then validation, then test, each in the published split's order."""
+    with atomic_path(path) as partial, open(partial, "w", encoding="utf-8") as file:
+        for split in SPLITS:
+            for example in data.splits[split]:
+                file.write(json.dumps({"split": split, **example}, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,0 +1,243 @@
+"""Fine-tunes an encoder on a downstream task, picks the best epoch by validation, tests once, writes one result.
+
+    python main.py --dataset ChemProt --model answerdotai/ModernBERT-base [--seed 42 ...]
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from bioclinical import runtime
+from bioclinical.errors import UserError, run_cli
+from bioclinical.files import atomic_path, make_folder, remove
+from bioclinical.finetuning.model import load_config, load_model, model_identity
+from bioclinical.finetuning.run import Outcome, finetune
+from bioclinical.finetuning.settings import Settings
+from bioclinical.finetuning.trainer import NonFiniteError
+from bioclinical.results import Identity, Result, is_finished, write_result
+from bioclinical.tasks.loading import PROTOCOLS, load_task
+from bioclinical.tasks.task import SPLITS, TaskData
+from bioclinical.tokenization import choose_max_length, load_tokenizer
+from dataloader import TASKS, get_task
+
+
+def main() -> None:
+    args = parse_args(sys.argv[1:])
+    runtime.use_one_gpu()
+    settings = Settings(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Settings)})
+    task = get_task(args.dataset)
+    device = runtime.choose_device()
+    precision = runtime.choose_precision(settings.precision, device.value)
+    config = load_config(args.model, args.revision, args.trust_remote_code)
+    tokenizer = load_tokenizer(args.model, args.revision, args.trust_remote_code)
+    if tokenizer.pad_token is None:
+        raise UserError(f"the tokenizer of '{args.model}' has no padding token; encoders need one to be batched")
+    max_length, reason = choose_max_length(settings.max_length, tokenizer, config)
+    data = limited(load_task(task, Path(args.data_dir), args.protocol), settings.limit)
+
+    identity = Identity(
+        dataset=task.name,
+        model=args.model,
+        model_sha256=model_identity(args.model, args.revision, config),
+        raw_sha256=data.raw_sha256,
+        protocol=data.protocol,
+        settings=dataclasses.asdict(settings) | {"max_length": max_length},
+        seed=settings.seed,
+    )
+    path = identity.path(Path(args.output_dir))
+    make_folder(path.parent)
+    with exclusive(path):
+        if is_finished(path) and not args.overwrite:
+            refuse_unsaved_model(args.save_model)
+            print("this run is finished already (--overwrite repeats it)")
+            print(path)
+            return
+        check_save_folder(args.save_model, args.overwrite)
+        runtime.seed_everything(settings.seed)
+        model, attention = load_model(
+            args.model, config, data, settings.attn, device.value, settings.precision, args.revision, args.trust_remote_code
+        )
+        choices = {"device": device, "precision": precision, "attention": attention}
+        choices["max_length"] = runtime.Choice(str(max_length), reason)
+        print_plan(data, choices)
+        result = new_result(args, identity, data, choices)
+        train_and_store(args, settings, model, tokenizer, data, max_length, result, path)
+    print(path)
+
+
+def parse_args(argv: list[str]) -> argparse.Namespace:
+    """Parses the command line; a pre-training YAML given by mistake is sent to the right script."""
+    if argv and argv[0].endswith((".yaml", ".yml")):
+        raise UserError(f"'{argv[0]}' is a pre-training config; run: cd pretraining_resources && composer main.py {argv[0]}")
+    default = Settings()
+    parser = argparse.ArgumentParser(description="Fine-tune an encoder on a downstream task and write one result file.")
+    parser.add_argument("--dataset", required=True, help=", ".join(task.name for task in TASKS) + " (any case)")
+    parser.add_argument("--model", required=True, help="hub id, or folder in Hugging Face layout")
+    recipe = parser.add_argument_group("recipe (defaults as published)")
+    recipe.add_argument("--lr", type=positive(float), default=default.lr, help="peak learning rate (default: 2e-5)")
+    recipe.add_argument("--wd", type=float, default=default.wd, help="AdamW weight decay (default: 0.01)")
+    recipe.add_argument("--epochs", type=positive(int), default=default.epochs, help="default: 3")
+    recipe.add_argument("--seed", type=int, default=default.seed, help="training seed (default: 42); splits do not move")
+    recipe.add_argument("--batch_size", type=positive(int), default=default.batch_size, help="examples a step (default: 16)")
+    recipe.add_argument("--accumulation_steps", type=positive(int), default=default.accumulation_steps, help="default: 1")
+    recipe.add_argument("--max_length", type=positive(int), help="tokens, special ones included (default: the tokenizer's)")
+    recipe.add_argument("--protocol", choices=PROTOCOLS, default="paper", help="default: paper, the published examples")
+    speed = parser.add_argument_group("speed")
+    speed.add_argument("--precision", choices=("fp32", "bf16"), default=default.precision, help="default: fp32 (TF32 on GPU)")
+    speed.add_argument("--attn", choices=runtime.ATTENTION_CHOICES, default=default.attn, help="default: auto")
+    speed.add_argument("--group_by_length", action="store_true", help="batches of similar length: faster, other order")
+    speed.add_argument("--limit", type=positive(int), help="first N examples of each split, for a quick try")
+    files = parser.add_argument_group("files")
+    files.add_argument("--data_dir", default="data/raw", help="folder of the raw files' folders (default: data/raw)")
+    files.add_argument("--output_dir", default="outputs", help="folder of the results (default: outputs)")
+    files.add_argument("--resume", action="store_true", help="continue after the last completed epoch of a stopped run")
+    files.add_argument("--overwrite", action="store_true", help="repeat a finished run, replace a saved model")
+    files.add_argument("--save_model", metavar="DIR", help="keep the best epoch's model and tokenizer there")
+    files.add_argument("--revision", help="branch, tag or commit of a hub model")
+    files.add_argument("--trust_remote_code", action="store_true", help="run Python code that comes with a hub model")
+    return parser.parse_args(argv)
+
+
+def positive(number: type):
+    """An argparse type: a number above zero."""
+
+    def parse(text: str):
+        value = number(text)
+        if not value > 0:
+            raise argparse.ArgumentTypeError(f"{text} is not above zero")
+        return value
+
+    parse.__name__ = f"positive {number.__name__}"
+    return parse
+
+
+def limited(data: TaskData, limit: int | None) -> TaskData:
+    """The first N examples of each split."""
+    return dataclasses.replace(data, splits={split: data.splits[split][:limit] for split in SPLITS})
+
+
+@contextlib.contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Holds the run's lock; raises UserError where another process works on the same run."""
+    lock = FileLock(path.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(f"another process is working on this run ('{path}'); wait for it or change --seed") from error
+    try:
+        yield
+    finally:
+        lock.release()
+        remove(path.with_suffix(".lock"))
+
+
+def refuse_unsaved_model(folder: str | None) -> None:
+    """A finished run keeps no weights, so a model asked for later needs the run again."""
+    if folder and not Path(folder).exists():
+        raise UserError(f"this run is finished and its weights were not kept; add --overwrite to train again for '{folder}'")
+
+
+def check_save_folder(folder: str | None, overwrite: bool) -> None:
+    """Raises UserError, before any work, where the model could not be saved."""
+    if folder and Path(folder).exists() and not overwrite:
+        raise UserError(f"--save_model: '{folder}' exists; choose another folder or add --overwrite")
+    if folder:
+        make_folder(Path(folder).parent)
+
+
+def print_plan(data: TaskData, choices: dict[str, runtime.Choice]) -> None:
+    """What is about to run, and why so."""
+    print(f"{data.task.name}: " + ", ".join(f"{len(data.splits[split]):,} {split}" for split in SPLITS) + f", protocol {data.protocol}")
+    for warning in data.warnings:
+        print(f"warning: {warning}")
+    for name, choice in choices.items():
+        print(f"{name}: {choice}")
+
+
+def new_result(
+    args: argparse.Namespace, identity: Identity, data: TaskData, choices: dict[str, runtime.Choice]
+) -> Result:
+    """The part of a result that is known before training."""
+    return {
+        "dataset": identity.dataset,
+        "model": identity.model,
+        "revision": args.revision,
+        "protocol": identity.protocol,
+        "seed": identity.seed,
+        "status": "running",
+        "config": identity.settings,
+        "identity": {"model_sha256": identity.model_sha256, "raw_sha256": identity.raw_sha256, "group": identity.group},
+        "problem": data.task.problem,
+        "labels": list(data.labels),
+        "selection_metric": data.task.selection_metric,
+        "metrics": {},
+        "warnings": data.warnings,
+        **{name: choice.value for name, choice in choices.items()},
+        "reasons": {name: choice.reason for name, choice in choices.items()},
+        "versions": runtime.installed_versions(),
+        "hardware": runtime.hardware(),
+        "git_commit": runtime.git_commit(),
+        "command": sys.argv,
+        "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def train_and_store(
+    args: argparse.Namespace,
+    settings: Settings,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    data: TaskData,
+    max_length: int,
+    result: Result,
+    path: Path,
+) -> None:
+    """Runs, then writes the result and only then drops the checkpoints. A diverged run leaves a `failed` result."""
+    run_dir = path.with_suffix(".run")
+    try:
+        outcome = finetune(model, tokenizer, data, settings, max_length, run_dir, result["device"], args.resume)
+    except NonFiniteError as error:
+        write_result(path, result | {"status": "failed", "failure": str(error)}, predictions=[])
+        raise
+    if args.save_model:
+        with atomic_path(Path(args.save_model)) as partial:
+            model.save_pretrained(partial)
+            tokenizer.save_pretrained(partial)
+    write_result(path, result | finished_part(outcome), outcome.predictions)
+    remove(run_dir)
+    print_scores(outcome, data.task.selection_metric)
+
+
+def finished_part(outcome: Outcome) -> Result:
+    """The part of a result that a finished run adds."""
+    return {
+        "status": "finished",
+        "best_epoch": outcome.best_epoch,
+        "metrics": {"validation": outcome.validation, "test": outcome.test, "baseline": outcome.baseline},
+        "splits": outcome.sizes,
+        "times_s": {name: round(seconds, 3) for name, seconds in outcome.times_s.items()},
+        "train_tokens_per_s": round(outcome.train_tokens_per_s, 1),
+        "peak_memory_bytes": outcome.peak_memory_bytes,
+    }
+
+
+def print_scores(outcome: Outcome, selection_metric: str) -> None:
+    """Test scores in percent."""
+    print(f"best epoch by validation {selection_metric}: {outcome.best_epoch}")
+    scores = {k: v for k, v in outcome.test.items() if isinstance(v, float)}
+    print("test: " + "  ".join(f"{name} {100 * value:.2f}" for name, value in scores.items()))
+    counts = {k: v for k, v in outcome.test.items() if isinstance(v, int)}
+    if counts:
+        print("test: " + "  ".join(f"{name} {value:,}" for name, value in counts.items()))
+    print(f"training: {outcome.train_tokens_per_s:,.0f} tokens/s, {outcome.times_s['training_steps']:.0f} s of steps")
+
+
+if __name__ == "__main__":
+    run_cli(main)
