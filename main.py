@@ -168,6 +168,7 @@ def new_result(
     return {
         "dataset": identity.dataset,
         "model": identity.model,
+        "model_name": identity.model_name,
         "revision": args.revision,
         "protocol": identity.protocol,
         "seed": identity.seed,

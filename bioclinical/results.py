@@ -17,7 +17,7 @@ from bioclinical.metrics import scalars
 
 Result = dict[str, Any]
 
-REQUIRED_KEYS = ("dataset", "model", "protocol", "seed", "status", "config", "metrics", "identity")
+REQUIRED_KEYS = ("dataset", "model", "model_name", "protocol", "seed", "status", "config", "metrics", "identity")
 BASELINE_MODEL = "(majority baseline)"
 # Shown in the terminal and in Markdown, in this order, where a task has them; the CSV holds every scalar metric.
 HEADLINE_METRICS = ("micro_f1_5", "weighted_f1", "micro_f1", "macro_f1", "accuracy", "f1", "f1_all_gold")
@@ -36,6 +36,11 @@ class Identity:
     seed: int
 
     @property
+    def model_name(self) -> str:
+        """A folder's own name, or the hub id."""
+        return Path(self.model).resolve().name if Path(self.model).is_dir() else self.model
+
+    @property
     def group(self) -> str:
         """Common to runs that differ only in their seed."""
         return sha256_of_json(
@@ -44,7 +49,7 @@ class Identity:
 
     def path(self, output_dir: Path) -> Path:
         """`<output_dir>/<dataset>/<model>-<8 hex>/seed=<n>_<8 hex>.json`."""
-        model = Path(self.model).resolve().name if Path(self.model).is_dir() else self.model.replace("/", "--")
+        model = self.model_name.replace("/", "--")
         run = sha256_of_json([self.group, self.seed])
         return output_dir / self.dataset / f"{model}-{self.model_sha256[:8]}" / f"seed={self.seed}_{run[:8]}.json"
 
@@ -127,7 +132,7 @@ def metric_rows(result: Result) -> list[dict[str, Any]]:
         "protocol": result["protocol"],
         "test_set": sha256_of_json([identity["raw_sha256"], result["config"].get("limit")])[:8],
     }
-    run = {"model": short_model_name(result["model"]), "settings": described_settings(result["config"])}
+    run = {"model": result["model_name"], "settings": described_settings(result["config"])}
     baseline = {"model": BASELINE_MODEL, "settings": "", "group": "", "seed": 0}
     rows = []
     for name, value in scalars(result["metrics"].get("test", {})).items():
@@ -142,11 +147,6 @@ def metric_rows(result: Result) -> list[dict[str, Any]]:
 def is_fraction(metric: str) -> bool:
     """Counts (words, entities) are no scores."""
     return "f1" in metric or "accuracy" in metric or metric in ("precision", "recall")
-
-
-def short_model_name(model: str) -> str:
-    """A folder's own name, or the hub id."""
-    return Path(model).name if model.startswith((".", "/", "~")) or model.count("/") > 1 else model
 
 
 def described_settings(config: dict[str, Any]) -> str:
@@ -189,6 +189,8 @@ def main() -> None:
     if not results:
         raise UserError(f"no results under '{args.output_dir}'" + (f" for {args.dataset}" if args.dataset else ""))
     summary = table(results)
+    if summary.empty:
+        raise UserError(f"all {len(results)} runs under '{args.output_dir}' failed; see 'failure' in their result files")
     shown = printable(summary)
     print(shown.to_string(index=False))
     if args.csv:

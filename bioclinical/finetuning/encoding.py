@@ -33,15 +33,15 @@ class EncodedSplit:
 
 
 def encode_split(
-    tokenizer: PreTrainedTokenizerFast, data: TaskData, examples: list[Example], max_length: int
+    tokenizer: PreTrainedTokenizerFast, data: TaskData, examples: list[Example], max_length: int, accepted: set[str]
 ) -> EncodedSplit:
-    """Encodes a list of examples of one task."""
+    """Encodes a list of examples of one task; accepted: the arguments of the model's forward, others are dropped."""
     is_token_task = data.task.is_token_task
     texts = [example["tokens"] if is_token_task else example["text"] for example in examples]
     encoded = tokenizer(texts, is_split_into_words=is_token_task, truncation=True, max_length=max_length)
     features, seen_words = [], []
     for i, example in enumerate(examples):
-        row = {name: values[i] for name, values in encoded.items()}
+        row = {name: values[i] for name, values in encoded.items() if name in accepted}
         if is_token_task:
             row["labels"], seen = word_labels(encoded.word_ids(i), example["tags"], data.labels)
             seen_words.append(seen)

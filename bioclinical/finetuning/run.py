@@ -1,5 +1,6 @@
 """One fine-tuning run: encode, train, pick the best epoch by validation, evaluate once on test."""
 
+import inspect
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,8 @@ def finetune(
     Raises NonFiniteError when a loss or logit is not finite, UserError where the data does not fit the model.
     """
     started = time.perf_counter()
-    splits = {name: encode_split(tokenizer, data, data.splits[name], max_length) for name in SPLITS}
+    accepted = set(inspect.signature(type(model).forward).parameters)
+    splits = {name: encode_split(tokenizer, data, data.splits[name], max_length, accepted) for name in SPLITS}
     check_vocabulary(splits, model)
     encoded = time.perf_counter()
     trainer = build_trainer(model, tokenizer, data, splits["train"], splits["validation"], settings, run_dir, device)

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from bioclinical.metrics import scalars
 from bioclinical.tasks.task import TaskData
 
 SECONDS_BETWEEN_LINES = 10
+# Trainer orders checkpoints by their step number where the file system's clock is too coarse: nothing to worry about.
+warnings.filterwarnings("ignore", message="mtime may not be reliable")
 
 
 class NonFiniteError(RunFailed):
