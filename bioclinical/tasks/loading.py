@@ -35,7 +35,7 @@ def load_task(task: Task, data_dir: Path, protocol: str = "paper") -> TaskData:
         else:
             content = asdict(checked(task, task.reader.read(folder)))
             write_json(path, content)
-    labels = task.labels or collected_labels(task, content["splits"]["train"])
+    labels = task.labels or collected_labels(task, content["splits"])
     return TaskData(task, protocol, tuple(labels), content["splits"], content["warnings"], raw_sha256)
 
 
@@ -73,7 +73,11 @@ def checked(task: Task, raw: RawData) -> RawData:
 
     Raises UserError for an empty split or document and for a label outside the list, naming its place.
     """
-    labels = set(task.labels or collected_labels(task, raw.splits["train"]))
+    labels = task.labels or collected_labels(task, raw.splits)
+    if task.labels is None:
+        untrained = set(labels) - labels_of(task, raw.splits["train"])
+        if untrained:
+            raw.warnings.append(f"label(s) that never occur in training and can only be missed: {', '.join(sorted(untrained))}")
     repeated = Counter(example["id"] for split in SPLITS for example in raw.splits[split])
     duplicates = sum(count - 1 for count in repeated.values())
     if duplicates:
@@ -82,7 +86,7 @@ def checked(task: Task, raw: RawData) -> RawData:
         if not raw.splits[split]:
             raise UserError(f"{task.name}: the {split} split is empty; the raw files hold too few examples")
         for example in raw.splits[split]:
-            check_example(task, example, labels)
+            check_example(task, example, set(labels))
     splits = {split: [without_place(example) for example in raw.splits[split]] for split in SPLITS}
     return RawData(splits, raw.warnings)
 
@@ -104,8 +108,15 @@ def without_place(example: Example) -> Example:
     return {key: value for key, value in example.items() if key != "where"}
 
 
-def collected_labels(task: Task, train: list[Example]) -> tuple[str, ...]:
-    """The sorted labels of the training split, for tasks that give no list; `O` is always among the tags."""
+def collected_labels(task: Task, splits: dict[str, list[Example]]) -> tuple[str, ...]:
+    """For tasks that give no list: the labels of the training split, sorted, then those that occur only elsewhere."""
+    trained = labels_of(task, splits["train"])
+    others = set().union(*(labels_of(task, splits[split]) for split in SPLITS)) - trained
+    return (*sorted(trained), *sorted(others))
+
+
+def labels_of(task: Task, examples: list[Example]) -> set[str]:
+    """The labels that occur; `O` is always among the tags."""
     if task.is_token_task:
-        return tuple(sorted({tag for example in train for tag in example["tags"]} | {"O"}))
-    return tuple(sorted({example["labels"] for example in train}))
+        return {tag for example in examples for tag in example["tags"]} | {"O"}
+    return {example["labels"] for example in examples}

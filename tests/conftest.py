@@ -1,0 +1,70 @@
+"""Shared fixtures: sample data, tiny models, real data where it exists, and main.py called in this process."""
+
+import os
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+import main  # noqa: E402
+from bioclinical.errors import run_cli  # noqa: E402
+from bioclinical.tiny_models import build_tiny_model  # noqa: E402
+from make_sample_data import make_sample_data  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory) -> Path:
+    """The invented sample data: raw/ and notes.csv. Read only."""
+    folder = tmp_path_factory.mktemp("sample")
+    make_sample_data(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def notes(sample) -> list[str]:
+    return pd.read_csv(sample / "notes.csv", dtype=str, keep_default_na=False)["notes"].tolist()
+
+
+@pytest.fixture(scope="session")
+def tiny_model(notes, tmp_path_factory):
+    """family -> folder of a tiny random encoder with its tokenizer; each is built once."""
+    built: dict[str, Path] = {}
+
+    def get(family: str = "modernbert") -> Path:
+        if family not in built:
+            folder = tmp_path_factory.mktemp(family) / f"tiny-{family}"
+            built[family] = build_tiny_model(family, notes[:200], folder, vocab_size=500, hidden_size=32, layers=2)
+        return built[family]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Real public data; tests that use it are skipped where it is not there."""
+    folder = Path(os.environ.get("BIOCLINICAL_REAL_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at '{folder}' (set BIOCLINICAL_REAL_DATA)")
+    return folder
+
+
+@pytest.fixture
+def run_main(monkeypatch, capsys):
+    """Runs main.py's command line in this process; returns (exit code, stdout, stderr)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["main.py", *map(str, arguments)])
+        try:
+            run_cli(main.main)
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
