@@ -70,7 +70,7 @@ def load_model(
             torch_dtype="float32",
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # a damaged file raises classes of torch, safetensors or zipfile
         raise UserError(f"the weights of '{name}' cannot be loaded ({first_line(error)})") from error
     finally:
         transformers_logging.set_verbosity(verbosity)

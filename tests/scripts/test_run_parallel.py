@@ -1,0 +1,102 @@
+"""scripts/run_parallel.sh, driven with a stand-in for main.py (it only launches processes; main.py has its own tests)."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT
+
+STAND_IN = """
+import os, sys, time
+from pathlib import Path
+arguments = sys.argv[1:]
+seed = arguments[arguments.index("--seed") + 1]
+print("gpu", os.environ.get("CUDA_VISIBLE_DEVICES"), "arguments", *arguments)
+Path(f"started-{seed}").touch()
+if "slow" in arguments:
+    time.sleep(60)
+    Path(f"survived-{seed}").touch()
+sys.exit(seed == "43" and "fails" in arguments)
+"""
+
+
+@pytest.fixture
+def launcher(tmp_path):
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / "run_parallel.sh", tmp_path / "scripts")
+    (tmp_path / "main.py").write_text(STAND_IN)
+    environment = os.environ | {"PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": ""}
+
+    def start(*arguments, **variables):
+        return subprocess.Popen(
+            ["bash", "scripts/run_parallel.sh", *map(str, arguments)],
+            cwd=tmp_path, env=environment | variables, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+
+    return start
+
+
+def run(launcher, *arguments, **variables):
+    process = launcher(*arguments, **variables)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+BASE = ("--dataset", "ChemProt", "--model", "m")
+
+
+def test_dry_run_prints_the_plan_and_starts_nothing(launcher, tmp_path):
+    code, out, _ = run(launcher, *BASE, "--dry_run", "--lr=3e-5", "--resume", "--save_model", "d e")
+    assert code == 0 and len(out.splitlines()) == 5 and not list(tmp_path.glob("started-*"))
+    assert "--dataset ChemProt --model m --lr=3e-5 --resume --seed 42 --save_model d\\ e/seed=42" in out
+
+
+def test_gpus_are_taken_in_turn(launcher):
+    code, out, _ = run(launcher, *BASE, "--seeds", "1,2,3", CUDA_VISIBLE_DEVICES="4,6")
+    assert code == 0
+    assert {line.split()[1][:-1]: line.split()[3] for line in out.splitlines()} == {"1": "4", "2": "6", "3": "4"}
+    assert all(line.startswith("[seed ") for line in out.splitlines())
+
+
+def test_one_failing_seed_is_named_and_stops_no_other(launcher, tmp_path):
+    code, out, err = run(launcher, *BASE, "fails")
+    assert code == 1 and err == "error: failed seeds: 43 (the others finished)\n"
+    assert len(list(tmp_path.glob("started-*"))) == 5
+
+
+def test_one_seed_is_main(launcher):
+    code, out, _ = run(launcher, *BASE, "--seed", "7")
+    assert code == 0 and out.count("\n") == 1 and "--seed 7" in out
+
+
+def test_ctrl_c_stops_the_children(launcher, tmp_path):
+    process = launcher(*BASE, "slow", "--jobs", 2, "--seeds", "1,2,3")
+    deadline = time.time() + 30
+    while len(list(tmp_path.glob("started-*"))) < 2:
+        assert time.time() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130 and "stopped" in err
+    running = subprocess.run(["pgrep", "-f", str(tmp_path / "main.py")], capture_output=True, text=True).stdout
+    assert running == "" and not (tmp_path / "started-3").exists() and not list(tmp_path.glob("survived-*"))
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("--model", "m"), "--dataset is required"),
+        (("--dataset", "d"), "--model is required"),
+        ((*BASE, "--seeds", "1,x"), "seed 'x' is not a whole number"),
+        ((*BASE, "--jobs", "0"), "--jobs '0' is not a number above zero"),
+        ((*BASE, "--lr", "1", "--seeds"), "--seeds needs a value"),
+    ],
+)
+def test_bad_arguments(launcher, arguments, message):
+    code, _, err = run(launcher, *arguments)
+    assert code == 2 and message in err

@@ -1,0 +1,244 @@
+"""main.py end to end on tiny models: every family, selection, resume, results, and what it says to bad input."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+from bioclinical.finetuning.trainer import best_epoch
+from bioclinical.tiny_models import FAMILIES
+
+ONE_STEP = ("--limit", 8, "--batch_size", 8, "--epochs", 1)
+
+
+@pytest.fixture
+def common(sample, tmp_path):
+    return ("--data_dir", sample / "raw", "--output_dir", tmp_path / "outputs")
+
+
+def read(stdout: str) -> dict:
+    return json.loads(Path(stdout.splitlines()[-1]).read_text())
+
+
+@pytest.mark.parametrize("dataset", ["ChemProt", "cos"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_runs_one_step(run_main, common, tiny_model, family, dataset):
+    code, out, err = run_main("--dataset", dataset, "--model", tiny_model(family), *ONE_STEP, *common)
+    assert code == 0, err
+    result = read(out)
+    assert result["status"] == "finished" and result["best_epoch"] == 1 and result["config"]["limit"] == 8
+    expected = {"ChemProt": {"micro_f1_5", "weighted_f1", "micro_f1", "macro_f1", "accuracy", "per_class", "confusion_matrix"},
+                "COS": {"f1", "precision", "recall", "f1_all_gold", "token_accuracy", "per_type", "words_cut", "entities_cut"}}  # fmt: skip
+    assert expected[result["dataset"]] <= set(result["metrics"]["test"])
+    assert result["attention"] in ("sdpa", "eager", "packed") and result["reasons"]["attention"]
+
+
+@pytest.mark.parametrize("dataset", ["Phenotype", "DEID", "SocialHistory"])
+def test_the_other_tasks(run_main, common, tiny_model, dataset):
+    code, out, err = run_main("--dataset", dataset, "--model", tiny_model(), *ONE_STEP, *common)
+    assert code == 0, err
+    result = read(out)
+    path = Path(out.splitlines()[-1])
+    predictions = [json.loads(line) for line in path.with_suffix(".predictions.jsonl").read_text().splitlines()]
+    assert len(predictions) == 8 and not {"text", "tokens"} & set(predictions[0])
+    assert len(predictions[0]["predicted"]) == len(predictions[0]["gold"])
+    assert not path.with_suffix(".run").exists() and not path.with_suffix(".lock").exists()
+    for key in ("protocol", "seed", "config", "splits", "times_s", "versions", "hardware", "device", "reasons", "git_commit"):
+        assert key in result
+
+
+def test_learns_repeats_nothing_and_keeps_a_usable_model(run_main, common, sample, notes, tmp_path):
+    from bioclinical.tiny_models import build_tiny_model
+
+    model = build_tiny_model("bert", notes, tmp_path / "bert", hidden_size=32, layers=2)
+    arguments = ("--dataset", "SocialHistory", "--model", model, "--lr", "5e-3", "--epochs", 6, "--batch_size", 8, *common)
+    code, out, err = run_main(*arguments, "--save_model", tmp_path / "saved")
+    assert code == 0, err
+    result = read(out)
+    assert result["metrics"]["test"]["f1"] > 0.5 and result["metrics"]["baseline"]["f1"] == 0.0
+    scores = [entry["f1"] for entry in result["metrics"]["validation"]]
+    assert [entry["epoch"] for entry in result["metrics"]["validation"]] == [1, 2, 3, 4, 5, 6]
+    assert result["best_epoch"] == scores.index(max(scores)) + 1
+
+    saved = AutoModelForTokenClassification.from_pretrained(tmp_path / "saved")
+    assert saved.config.id2label[0] == "B-Alcohol" and saved.config.label2id["O"] == 50
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    first = json.loads((Path(out.splitlines()[-1]).with_suffix(".predictions.jsonl")).read_text().splitlines()[0])
+    words = (sample / "raw" / "SocialHistory" / f"{first['id']}.txt").read_text().split()
+    encoded = tokenizer(words, is_split_into_words=True, return_tensors="pt")
+    tags = saved(**encoded).logits[0].argmax(-1).tolist()
+    firsts = [i for i, w in enumerate(encoded.word_ids()) if w is not None and w != encoded.word_ids()[i - 1]]
+    assert [saved.config.id2label[tags[i]] for i in firsts] == first["predicted"]
+
+    stamp = Path(out.splitlines()[-1]).stat().st_mtime_ns
+    code, again, _ = run_main(*arguments)
+    assert code == 0 and again.splitlines()[-1] == out.splitlines()[-1] and "finished already" in again
+    assert Path(out.splitlines()[-1]).stat().st_mtime_ns == stamp
+    code, _, err = run_main(*arguments, "--save_model", tmp_path / "other")
+    assert code == 2 and "add --overwrite" in err
+    code, out, _ = run_main(*arguments, "--overwrite", "--save_model", tmp_path / "saved")
+    assert code == 0 and read(out)["metrics"]["test"] == result["metrics"]["test"]
+
+
+def test_best_epoch_is_the_first_of_equals():
+    assert best_epoch([{"epoch": 1, "f1": 0.2}, {"epoch": 2, "f1": 0.5}, {"epoch": 3, "f1": 0.5}], "f1") == 2
+
+
+def test_killed_and_resumed_equals_uninterrupted(run_main, sample, tiny_model, tmp_path):
+    common = ("--dataset", "chemprot", "--model", tiny_model(), "--lr", "1e-3", "--epochs", 6, "--limit", 64, "--batch_size", 8, "--data_dir", sample / "raw")
+    code, out, err = run_main(*common, "--output_dir", tmp_path / "whole")
+    assert code == 0, err
+    whole = read(out)
+
+    command = [sys.executable, ROOT / "main.py", *map(str, common), "--output_dir", tmp_path / "cut"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    deadline = time.time() + 120
+    while not list((tmp_path / "cut").rglob("checkpoint-*/trainer_state.json")):
+        assert process.poll() is None and time.time() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not list((tmp_path / "cut").rglob("seed=42_????????.json"))
+
+    code, out, err = run_main(*common, "--output_dir", tmp_path / "cut", "--resume")
+    assert code == 0, err
+    assert "resuming from" in out
+    resumed = read(out)
+    for entry in (*whole["metrics"]["validation"], *resumed["metrics"]["validation"]):
+        entry.pop("loss", None)
+    assert resumed["metrics"] == whole["metrics"] and resumed["best_epoch"] == whole["best_epoch"]
+
+
+def test_resume_without_a_checkpoint_starts_over_and_says_so(run_main, common, tiny_model):
+    code, out, err = run_main("--dataset", "cos", "--model", tiny_model(), *ONE_STEP, *common, "--resume")
+    assert code == 0 and "nothing to resume" in out, err
+
+
+def test_a_truncated_checkpoint_is_passed_over(tmp_path):
+    from bioclinical.finetuning.run import starting_checkpoint
+
+    (tmp_path / "checkpoint-10").mkdir()
+    (tmp_path / "checkpoint-10" / "trainer_state.json").write_text("{}")
+    (tmp_path / "checkpoint-20").mkdir()
+    assert starting_checkpoint(tmp_path, resume=True) == str(tmp_path / "checkpoint-10")
+    assert not (tmp_path / "checkpoint-20").exists()
+
+
+@pytest.mark.parametrize("dataset", ["ChemProt", "COS"])
+def test_non_finite_values_stop_the_run_and_are_on_record(run_main, common, tiny_model, tmp_path, dataset):
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_model("bert"), broken)
+    weights = load_file(broken / "model.safetensors")
+    weights["bert.encoder.layer.0.output.dense.bias"][0] = float("nan")
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    code, out, err = run_main("--dataset", dataset, "--model", broken, *ONE_STEP, *common)
+    assert code == 1 and "non-finite loss or logits at step 0 (train), examples " in err
+    example = re.search(r"examples (\S+),", err).group(1)
+    assert example.startswith("train" if dataset == "ChemProt" else "report")
+    (path,) = (tmp_path / "outputs").rglob("seed=42_????????.json")
+    assert json.loads(path.read_text())["status"] == "failed"
+
+
+def test_limit_changes_the_run_and_group_by_length_runs(run_main, common, tiny_model):
+    code, out, err = run_main("--dataset", "cos", "--model", tiny_model(), *ONE_STEP, *common, "--group_by_length")
+    assert code == 0, err
+    code, other, _ = run_main("--dataset", "cos", "--model", tiny_model(), *ONE_STEP, *common)
+    assert code == 0 and other.splitlines()[-1] != out.splitlines()[-1]
+
+
+def test_bf16_runs(run_main, common, tiny_model):
+    code, out, err = run_main("--dataset", "cos", "--model", tiny_model("bert"), *ONE_STEP, *common, "--precision", "bf16")
+    assert code == 0 and read(out)["precision"] == "bf16", err
+
+
+def test_words_beyond_the_context_are_counted(run_main, common, tiny_model):
+    arguments = ("--dataset", "SocialHistory", "--model", tiny_model(), *ONE_STEP, *common, "--max_length", 20)
+    code, out, err = run_main(*arguments)
+    test = read(out)["metrics"]["test"]
+    assert code == 0 and test["words_cut"] > 0 and 0 < test["entities_cut"] < test["entities"], err
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("--dataset", "nope", "--model", "MODEL"), "unknown dataset 'nope'; known: Phenotype, ChemProt, DEID, COS"),
+        (("--dataset", "cos", "--model", "no/such-model"), "no model could be loaded from 'no/such-model'"),
+        (("--dataset", "cos", "--model", "MODEL", "--data_dir", "nowhere"), "'nowhere/COS/*.ann' is missing. Get"),
+        (("--dataset", "cos", "--model", "MODEL", "--limit", "0"), "argument --limit: 0 is not above zero"),
+        (("--dataset", "cos", "--model", "MODEL", "--max_length", "9999"), "allowed: 3 to 512"),
+        (("--dataset", "cos", "--model", "MODEL", "--attn", "flash_attention_2"), "cannot run here: flash-attn needs a CUDA"),
+        (("--dataset", "cos", "--model", "MODEL", "--output_dir", "/dev/null/x"), "cannot create the folder '/dev/null/x"),
+        (("--dataset", "cos", "--model", "MODEL", "--epochs", "many"), "invalid positive int value: 'many'"),
+        (("configs/phase1/phase1_base.yaml",), "pretraining_resources && composer main.py configs/phase1/phase1_base.yaml"),
+    ],
+)
+def test_bad_arguments(run_main, common, tiny_model, tmp_path, arguments, message):
+    arguments = [tiny_model() if a == "MODEL" else a for a in arguments]
+    defaults = () if arguments[0].endswith("yaml") else (*common, *ONE_STEP)
+    code, out, err = run_main(*defaults, *arguments) if defaults else run_main(*arguments)
+    assert code == 2 and message in err and "Traceback" not in err
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_a_tokenizer_that_belongs_to_another_model(run_main, common, tiny_model, tmp_path):
+    shutil.copytree(tiny_model("bert"), tmp_path / "mixed")
+    config = json.loads((tmp_path / "mixed" / "config.json").read_text())
+    config["vocab_size"] = 60
+    (tmp_path / "mixed" / "config.json").write_text(json.dumps(config))
+    weights = load_file(tmp_path / "mixed" / "model.safetensors")
+    cut = {k: v[:60].clone() if v.shape[0] == 500 else v for k, v in weights.items()}
+    save_file(cut, tmp_path / "mixed" / "model.safetensors", metadata={"format": "pt"})
+    code, _, err = run_main("--dataset", "cos", "--model", tmp_path / "mixed", *ONE_STEP, *common)
+    assert code == 2 and "the model has only 60 embeddings" in err
+
+
+@pytest.mark.parametrize("damage", ["truncated", "absent", "foreign"])
+def test_damaged_weights(run_main, common, tiny_model, tmp_path, damage):
+    shutil.copytree(tiny_model("bert"), tmp_path / "m")
+    path = tmp_path / "m" / "model.safetensors"
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:1000])
+    elif damage == "absent":
+        path.unlink()
+    else:
+        save_file({"other.weight": torch.zeros(3)}, path, metadata={"format": "pt"})
+    code, _, err = run_main("--dataset", "cos", "--model", tmp_path / "m", *ONE_STEP, *common)
+    message = "is it a complete checkpoint" if damage == "foreign" else "cannot be loaded"
+    assert code == 2 and message in err and err.count("\n") == 1
+
+
+def test_disk_full_while_saving(run_main, common, tiny_model, monkeypatch, tmp_path):
+    def disk_full(*_, **__):
+        raise RuntimeError("[enforce fail at inline_container.cc:659] . PytorchStreamWriter failed writing file data/1")
+
+    monkeypatch.setattr("transformers.Trainer._save_optimizer_and_scheduler", disk_full)
+    code, _, err = run_main("--dataset", "cos", "--model", tiny_model(), *ONE_STEP, *common)
+    assert code == 2 and err.splitlines()[-1].startswith("error: the disk is full")
+    assert not list(tmp_path.rglob("seed=42_????????.json"))
+
+
+def test_two_processes_on_one_run(run_main, common, tiny_model, monkeypatch):
+    import main
+
+    monkeypatch.setattr(main, "FileLock", lambda path: HeldLock())
+    code, _, err = run_main("--dataset", "cos", "--model", tiny_model(), *ONE_STEP, *common)
+    assert code == 2 and "another process is working on this run" in err
+
+
+class HeldLock:
+    """A lock that somebody else holds."""
+
+    def acquire(self, timeout):
+        from filelock import Timeout
+
+        raise Timeout("held")

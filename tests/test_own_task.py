@@ -1,0 +1,51 @@
+"""The README's "Add your own task" entries, put into a copy of dataloader.py and run through main.py."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import ROOT
+
+DRIVER = """
+import sys
+import main
+for name in ("MyNotes", "MyEntities", "MyTags"):
+    sys.argv = ["main.py", "--dataset", name, *ARGUMENTS]
+    main.main()
+"""
+
+
+def readme_entries() -> str:
+    section = (ROOT / "README.md").read_text().split("### Add your own task", 1)[1]
+    return section.split("```python\n", 1)[1].split("```", 1)[0]
+
+
+def write_files(raw: Path) -> None:
+    for folder in ("MyNotes", "MyEntities", "MyTags"):
+        (raw / folder).mkdir(parents=True)
+    rows = "".join(f'"note {i}, with a\nline break",{("acute", "chronic")[i % 2]}\n' for i in range(20))
+    (raw / "MyNotes" / "notes.csv").write_text("text,diagnosis\n" + rows)
+    for i in range(20):
+        (raw / "MyEntities" / f"doc{i}.txt").write_text(f"Took aspirin, {i} mg.")
+        (raw / "MyEntities" / f"doc{i}.ann").write_text("T1\tDrug 5 12\taspirin\n")
+    for name in ("train", "devel", "test"):
+        (raw / "MyTags" / f"{name}.tsv").write_text("Took\tO\naspirin\tB-Drug\n\nNo\tO\ndrugs\tO\n")
+
+
+def test_entries_of_the_readme_run(tmp_path, tiny_model):
+    source = (ROOT / "dataloader.py").read_text()
+    registry_end = "\n]\n\n\ndef get_task"
+    assert source.count(registry_end) == 1
+    (tmp_path / "dataloader.py").write_text(source.replace(registry_end, "\n" + readme_entries() + registry_end[1:]))
+    shutil.copy(ROOT / "main.py", tmp_path)
+    write_files(tmp_path / "raw")
+    arguments = ["--model", str(tiny_model()), "--data_dir", str(tmp_path / "raw"), "--output_dir", str(tmp_path / "outputs"),
+                 "--epochs", "1"]  # fmt: skip
+    driver = DRIVER.replace("ARGUMENTS", repr(arguments))
+    run = subprocess.run([sys.executable, "-c", driver], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    results = [json.loads(path.read_text()) for path in tmp_path.glob("outputs/*/*/seed=42_????????.json")]
+    labels = {result["dataset"]: result["labels"] for result in results}
+    assert labels == {"MyNotes": ["acute", "chronic"], "MyEntities": ["B-Drug", "O"], "MyTags": ["B-Drug", "O"]}
