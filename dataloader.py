@@ -28,7 +28,7 @@ TASKS = [
         reader=phenotype.PhenotypeReader(),
         labels=phenotype.LABELS,
         folder="phenotype",
-        source="Get ACTdb102003.csv from PhysioNet phenotype-annotations-mimic 1.20.03 and NOTEEVENTS.csv from MIMIC-III 1.4",
+        source="Get both files from PhysioNet: phenotype-annotations-mimic 1.20.03 and MIMIC-III 1.4",
     ),
     Task(
         name="ChemProt",

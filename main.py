@@ -1,6 +1,6 @@
 """Fine-tunes an encoder on a downstream task, picks the best epoch by validation, tests once, writes one result.
 
-    python main.py --dataset ChemProt --model answerdotai/ModernBERT-base [--seed 42 ...]
+python main.py --dataset ChemProt --model answerdotai/ModernBERT-base [--seed 42 ...]
 """
 
 import argparse
@@ -62,7 +62,14 @@ def main() -> None:
         check_save_folder(args.save_model, args.overwrite)
         runtime.seed_everything(settings.seed)
         model, attention = load_model(
-            args.model, config, data, settings.attn, device.value, settings.precision, args.revision, args.trust_remote_code
+            args.model,
+            config,
+            data,
+            settings.attn,
+            device.value,
+            settings.precision,
+            args.revision,
+            args.trust_remote_code,
         )
         choices = {"device": device, "precision": precision, "attention": attention}
         choices["max_length"] = runtime.Choice(str(max_length), reason)
@@ -75,7 +82,9 @@ def main() -> None:
 def parse_args(argv: list[str]) -> argparse.Namespace:
     """Parses the command line; a pre-training YAML given by mistake is sent to the right script."""
     if argv and argv[0].endswith((".yaml", ".yml")):
-        raise UserError(f"'{argv[0]}' is a pre-training config; run: cd pretraining_resources && composer main.py {argv[0]}")
+        raise UserError(
+            f"'{argv[0]}' is a pre-training config; run: cd pretraining_resources && composer main.py {argv[0]}"
+        )
     default = Settings()
     parser = argparse.ArgumentParser(description="Fine-tune an encoder on a downstream task and write one result file.")
     parser.add_argument("--dataset", required=True, help=", ".join(task.name for task in TASKS) + " (any case)")
@@ -84,13 +93,23 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     recipe.add_argument("--lr", type=positive(float), default=default.lr, help="peak learning rate (default: 2e-5)")
     recipe.add_argument("--wd", type=float, default=default.wd, help="AdamW weight decay (default: 0.01)")
     recipe.add_argument("--epochs", type=positive(int), default=default.epochs, help="default: 3")
-    recipe.add_argument("--seed", type=int, default=default.seed, help="training seed (default: 42); splits do not move")
-    recipe.add_argument("--batch_size", type=positive(int), default=default.batch_size, help="examples a step (default: 16)")
-    recipe.add_argument("--accumulation_steps", type=positive(int), default=default.accumulation_steps, help="default: 1")
-    recipe.add_argument("--max_length", type=positive(int), help="tokens, special ones included (default: the tokenizer's)")
+    recipe.add_argument(
+        "--seed", type=int, default=default.seed, help="training seed (default: 42); splits do not move"
+    )
+    recipe.add_argument(
+        "--batch_size", type=positive(int), default=default.batch_size, help="examples a step (default: 16)"
+    )
+    recipe.add_argument(
+        "--accumulation_steps", type=positive(int), default=default.accumulation_steps, help="default: 1"
+    )
+    recipe.add_argument(
+        "--max_length", type=positive(int), help="tokens, special ones included (default: the tokenizer's)"
+    )
     recipe.add_argument("--protocol", choices=PROTOCOLS, default="paper", help="default: paper, the published examples")
     speed = parser.add_argument_group("speed")
-    speed.add_argument("--precision", choices=("fp32", "bf16"), default=default.precision, help="default: fp32 (TF32 on GPU)")
+    speed.add_argument(
+        "--precision", choices=("fp32", "bf16"), default=default.precision, help="default: fp32 (TF32 on GPU)"
+    )
     speed.add_argument("--attn", choices=runtime.ATTENTION_CHOICES, default=default.attn, help="default: auto")
     speed.add_argument("--group_by_length", action="store_true", help="batches of similar length: faster, other order")
     speed.add_argument("--limit", type=positive(int), help="first N examples of each split, for a quick try")
@@ -141,7 +160,9 @@ def exclusive(path: Path) -> Iterator[None]:
 def refuse_unsaved_model(folder: str | None) -> None:
     """A finished run keeps no weights, so a model asked for later needs the run again."""
     if folder and not Path(folder).exists():
-        raise UserError(f"this run is finished and its weights were not kept; add --overwrite to train again for '{folder}'")
+        raise UserError(
+            f"this run is finished and its weights were not kept; add --overwrite to train again for '{folder}'"
+        )
 
 
 def check_save_folder(folder: str | None, overwrite: bool) -> None:
@@ -154,7 +175,11 @@ def check_save_folder(folder: str | None, overwrite: bool) -> None:
 
 def print_plan(data: TaskData, choices: dict[str, runtime.Choice]) -> None:
     """What is about to run, and why so."""
-    print(f"{data.task.name}: " + ", ".join(f"{len(data.splits[split]):,} {split}" for split in SPLITS) + f", protocol {data.protocol}")
+    print(
+        f"{data.task.name}: "
+        + ", ".join(f"{len(data.splits[split]):,} {split}" for split in SPLITS)
+        + f", protocol {data.protocol}"
+    )
     for warning in data.warnings:
         print(f"warning: {warning}")
     for name, choice in choices.items():

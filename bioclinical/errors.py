@@ -14,7 +14,9 @@ class RunFailed(Exception):
     """The work itself went wrong (a non-finite loss, a failed seed); exit code 1."""
 
 
-DISK_FULL_HINT = "the disk is full; nothing half-written was kept as a result. Free some space and run the command again"
+DISK_FULL_HINT = (
+    "the disk is full; nothing half-written was kept as a result. Free some space and run the command again"
+)
 # torch and safetensors report a full disk in their own words instead of raising OSError(ENOSPC).
 DISK_FULL_WORDS = ("No space left", "StorageFull", "PytorchStreamWriter failed writing", "Disk quota exceeded")
 

@@ -71,7 +71,9 @@ def entity_metrics(gold: list[list[str]], predicted: list[list[str]], seen: list
     correct = sum(g == p for gs, ps in zip(seen_gold, seen_predicted) for g, p in zip(gs, ps))
     report = scores_by_type(seen_gold, seen_predicted)
     overall = report.pop("micro avg")
-    full_support = sum(scores["support"] for name, scores in scores_by_type(gold, full_predicted).items() if name != "micro avg")
+    full_support = sum(
+        scores["support"] for name, scores in scores_by_type(gold, full_predicted).items() if name != "micro avg"
+    )
     return {
         "f1": overall["f1"],
         "precision": overall["precision"],

@@ -1,6 +1,6 @@
 """One JSON file per run: its path and identity, writing, reading, and the table over seeds.
 
-    python -m bioclinical.results outputs [--dataset D] [--csv FILE] [--markdown FILE]
+python -m bioclinical.results outputs [--dataset D] [--csv FILE] [--markdown FILE]
 """
 
 import argparse
@@ -137,7 +137,11 @@ def metric_rows(result: Result) -> list[dict[str, Any]]:
     rows = []
     for name, value in scalars(result["metrics"].get("test", {})).items():
         if is_fraction(name):
-            rows.append(common | run | {"group": identity["group"], "seed": result["seed"], "metric": name, "score": 100 * value})
+            rows.append(
+                common
+                | run
+                | {"group": identity["group"], "seed": result["seed"], "metric": name, "score": 100 * value}
+            )
     for name, value in scalars(result["metrics"].get("baseline", {})).items():
         if is_fraction(name):
             rows.append(common | baseline | {"metric": name, "score": 100 * value})
@@ -190,7 +194,9 @@ def main() -> None:
         raise UserError(f"no results under '{args.output_dir}'" + (f" for {args.dataset}" if args.dataset else ""))
     summary = table(results)
     if summary.empty:
-        raise UserError(f"all {len(results)} runs under '{args.output_dir}' failed; see 'failure' in their result files")
+        raise UserError(
+            f"all {len(results)} runs under '{args.output_dir}' failed; see 'failure' in their result files"
+        )
     shown = printable(summary)
     print(shown.to_string(index=False))
     if args.csv:

@@ -105,7 +105,9 @@ def choose_attention(requested: str, model_class: type, device: str, precision: 
 
 def supports_flash(model_class: type) -> bool:
     """Whether transformers has a flash_attention_2 path for the class (the attribute's name differs by version)."""
-    return bool(getattr(model_class, "_supports_flash_attn_2", False) or getattr(model_class, "_supports_flash_attn", False))
+    return bool(
+        getattr(model_class, "_supports_flash_attn_2", False) or getattr(model_class, "_supports_flash_attn", False)
+    )
 
 
 def seed_everything(seed: int) -> None:

@@ -1,12 +1,12 @@
 """Tiny random encoders with their own tokenizers, built in a second without any download: quickstart and tests.
 
-    python -m bioclinical.tiny_models --family modernbert --texts notes.csv --out DIR
+python -m bioclinical.tiny_models --family modernbert --texts notes.csv --out DIR
 """
 
 import argparse
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -16,39 +16,88 @@ from transformers import PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError, run_cli
 
-BERT_TOKENS = {"unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]", "mask_token": "[MASK]"}
-ROBERTA_TOKENS = {"cls_token": "<s>", "pad_token": "<pad>", "sep_token": "</s>", "unk_token": "<unk>", "mask_token": "<mask>",
-                  "bos_token": "<s>", "eos_token": "</s>"}  # fmt: skip
+BERT_TOKENS = {
+    "unk_token": "[UNK]",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "pad_token": "[PAD]",
+    "mask_token": "[MASK]",
+}
+ROBERTA_TOKENS = {
+    "cls_token": "<s>",
+    "pad_token": "<pad>",
+    "sep_token": "</s>",
+    "unk_token": "<unk>",
+    "mask_token": "<mask>",
+    "bos_token": "<s>",
+    "eos_token": "</s>",
+}
 CONTEXT = 512
 
 # family -> (config class, model class, tokenizer class, kind of sub-words, special tokens, extra config values)
-FAMILIES: dict[str, tuple[str, str, str, str, dict[str, str], dict[str, Any]]] = {
-    "bert": ("BertConfig", "BertForMaskedLM", "BertTokenizerFast", "wordpiece", BERT_TOKENS, {}),
-    "electra": ("ElectraConfig", "ElectraForMaskedLM", "ElectraTokenizerFast", "wordpiece", BERT_TOKENS, {"embedding_size": 32}),
-    "roberta": ("RobertaConfig", "RobertaForMaskedLM", "RobertaTokenizerFast", "bytes", ROBERTA_TOKENS, {"max_position_embeddings": CONTEXT + 2}),
-    "longformer": ("LongformerConfig", "LongformerForMaskedLM", "LongformerTokenizerFast", "bytes", ROBERTA_TOKENS,
-                   {"max_position_embeddings": CONTEXT + 2, "attention_window": 32}),
-    "modernbert": ("ModernBertConfig", "ModernBertForMaskedLM", "PreTrainedTokenizerFast", "bytes", BERT_TOKENS, {}),
-    "deberta-v2": ("DebertaV2Config", "DebertaV2ForMaskedLM", "DebertaV2TokenizerFast", "unigram", BERT_TOKENS,
-                   {"relative_attention": True, "position_biased_input": False, "pos_att_type": ["p2c", "c2p"], "position_buckets": 32}),
-    "albert": ("AlbertConfig", "AlbertForMaskedLM", "AlbertTokenizerFast", "unigram", BERT_TOKENS, {"embedding_size": 32}),
-    "bigbird": ("BigBirdConfig", "BigBirdForMaskedLM", "BigBirdTokenizerFast", "unigram", BERT_TOKENS, {"block_size": 16, "num_random_blocks": 1}),
-}  # fmt: skip
+
+
+class Family(NamedTuple):
+    """transformers' class names, the kind of sub-words, special tokens, and what the config needs besides its size."""
+
+    config_class: str
+    model_class: str
+    tokenizer_class: str
+    subwords: str
+    special_tokens: dict[str, str]
+    extra: dict[str, Any] = {}
+
+
+OFFSET_POSITIONS = {"max_position_embeddings": CONTEXT + 2}
+RELATIVE_POSITIONS = {
+    "relative_attention": True,
+    "position_biased_input": False,
+    "pos_att_type": ["p2c", "c2p"],
+    "position_buckets": 32,
+}
+SMALL_EMBEDDING = {"embedding_size": 32}
+
+
+def family(prefix: str, tokenizer_class: str, *rest: Any) -> Family:
+    """A Family whose classes follow transformers' naming."""
+    return Family(f"{prefix}Config", f"{prefix}ForMaskedLM", tokenizer_class, *rest)
+
+
+FAMILIES = {
+    "bert": family("Bert", "BertTokenizerFast", "wordpiece", BERT_TOKENS),
+    "electra": family("Electra", "ElectraTokenizerFast", "wordpiece", BERT_TOKENS, SMALL_EMBEDDING),
+    "roberta": family("Roberta", "RobertaTokenizerFast", "bytes", ROBERTA_TOKENS, OFFSET_POSITIONS),
+    "longformer": family(
+        "Longformer", "LongformerTokenizerFast", "bytes", ROBERTA_TOKENS, OFFSET_POSITIONS | {"attention_window": 32}
+    ),
+    "modernbert": family("ModernBert", "PreTrainedTokenizerFast", "bytes", BERT_TOKENS),
+    "deberta-v2": family("DebertaV2", "DebertaV2TokenizerFast", "unigram", BERT_TOKENS, RELATIVE_POSITIONS),
+    "albert": family("Albert", "AlbertTokenizerFast", "unigram", BERT_TOKENS, SMALL_EMBEDDING),
+    "bigbird": family(
+        "BigBird", "BigBirdTokenizerFast", "unigram", BERT_TOKENS, {"block_size": 16, "num_random_blocks": 1}
+    ),
+}
 
 
 def build_tiny_model(
-    family: str, texts: Iterable[str], folder: Path, seed: int = 0, vocab_size: int = 2000, hidden_size: int = 64, layers: int = 4
+    name: str,
+    texts: Iterable[str],
+    folder: Path,
+    seed: int = 0,
+    vocab_size: int = 2000,
+    hidden_size: int = 64,
+    layers: int = 4,
 ) -> Path:
     """Trains a tokenizer of the family's kind on the texts, and saves it with a randomly initialised masked LM.
 
     Returns the folder, in Hugging Face layout. Raises UserError for an unknown family.
     """
-    if family not in FAMILIES:
-        raise UserError(f"unknown family '{family}'; known: {', '.join(FAMILIES)}")
-    config_class, model_class, tokenizer_class, kind, special, extra = FAMILIES[family]
-    backend = train_subwords(kind, texts, special, vocab_size)
-    tokenizer = wrap(tokenizer_class, backend, special)
-    config = getattr(transformers, config_class)(
+    if name not in FAMILIES:
+        raise UserError(f"unknown family '{name}'; known: {', '.join(FAMILIES)}")
+    chosen = FAMILIES[name]
+    backend = train_subwords(chosen.subwords, texts, chosen.special_tokens, vocab_size)
+    tokenizer = wrap(chosen.tokenizer_class, backend, chosen.special_tokens)
+    config = getattr(transformers, chosen.config_class)(
         **{
             "vocab_size": len(tokenizer),
             "hidden_size": hidden_size,
@@ -61,11 +110,11 @@ def build_tiny_model(
             "eos_token_id": tokenizer.sep_token_id,
             "cls_token_id": tokenizer.cls_token_id,
             "sep_token_id": tokenizer.sep_token_id,
-            **extra,
+            **chosen.extra,
         }
     )
     torch.manual_seed(seed)
-    getattr(transformers, model_class)(config).save_pretrained(folder)
+    getattr(transformers, chosen.model_class)(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return Path(folder)
 
@@ -84,7 +133,10 @@ def train_subwords(kind: str, texts: Iterable[str], special: dict[str, str], voc
         backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         backend.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
-            vocab_size=vocab_size, special_tokens=tokens, show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+            vocab_size=vocab_size,
+            special_tokens=tokens,
+            show_progress=False,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         )
     else:
         backend = Tokenizer(models.Unigram())

@@ -79,7 +79,7 @@ def tokenizer_length(tokenizer: PreTrainedTokenizerFast) -> int:
 
 
 def context_limit(config: PretrainedConfig) -> int | None:
-    """How many tokens the model's position embeddings allow, special tokens included; None if positions are relative."""
+    """How many tokens, special ones included, the model's positions allow; None if they are relative."""
     if not getattr(config, "position_biased_input", True):
         return None
     positions = getattr(config, "max_position_embeddings", None)
@@ -108,4 +108,8 @@ def choose_max_length(
 def first_line(error: BaseException, longest: int = 200) -> str:
     """The first line of an error's message, shortened, for one-sentence reports."""
     text = str(error).strip()
-    return textwrap.shorten(text.splitlines()[0].rstrip(". "), longest, placeholder=" ...") if text else type(error).__name__
+    return (
+        textwrap.shorten(text.splitlines()[0].rstrip(". "), longest, placeholder=" ...")
+        if text
+        else type(error).__name__
+    )

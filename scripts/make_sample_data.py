@@ -18,6 +18,14 @@ FIRST_NAMES = ("Alma", "Bruno", "Celia", "Dario", "Edda", "Fabio", "Greta", "Hug
 LAST_NAMES = ("Abend", "Birke", "Castor", "Dorn", "Eberle", "Falk", "Gruber", "Hassel", "Imhof", "Jansen", "Keller")
 PLACES = ("Northfield", "Oakmere", "Pinewood", "Quarryside", "Redbrook", "Stonebridge", "Thornhill", "Upland")
 FINDINGS = ("stable overnight", "lungs clear", "abdomen soft", "afebrile", "in no distress", "alert and oriented")
+NOTE_SENTENCES = (
+    "seen by Dr. {name} this morning, {finding}.\n",
+    "transferred from {hospital} on {date} for further care.\n",
+    "family called from {phone} and spoke with nurse.\n",
+    "patient is a {age} year old, {finding}.\n",
+    "works for {company} as a clerk.\n",
+    "{finding}; {plan}.\n",
+)
 PLANS = ("continue current plan", "monitor urine output", "wean oxygen", "advance diet", "repeat labs in the morning")
 
 RELATIONS = {
@@ -30,7 +38,13 @@ RELATIONS = {
 }
 LABEL_NOISE = 0.08  # so that no model scores 100 and seeds differ
 SETTINGS = ("In cultured cells", "In a rat model", "In healthy volunteers", "Our data suggest that", "We found that")
-OUTCOMES = ("in a dose-dependent manner", "at low concentrations", "after two hours", 'in the so-called "late" phase', "in vivo")
+OUTCOMES = (
+    "in a dose-dependent manner",
+    "at low concentrations",
+    "after two hours",
+    'in the so-called "late" phase',
+    "in vivo",
+)
 
 PHENOTYPE_PHRASES = {label: label.lower().replace(".and.other.", " ").replace(".", " ") for label in PHENOTYPES}
 
@@ -85,30 +99,36 @@ def write_deid(raw: Path, rng: random.Random) -> None:
     """id.text and id.res: 240 notes of 60 patients, the same text with PHI replaced by masks."""
     texts, masked = [], []
     for number in range(240):
-        pieces = [piece for _ in range(rng.randint(3, 6)) for piece in deid_sentence(rng)]
+        sentences = [deid_sentence(rng) for _ in range(rng.randint(3, 6))]
         header = f"START_OF_RECORD={1 + number // 4}||||{1 + number % 4}||||\n"
-        texts.append(header + "".join(text for text, _ in pieces) + "\n||||END_OF_RECORD\n")
-        masked.append(header + "".join(mask or text for text, mask in pieces) + "\n||||END_OF_RECORD\n")
+        texts.append(header + "".join(text for text, _ in sentences) + "\n||||END_OF_RECORD\n")
+        masked.append(header + "".join(masked_text for _, masked_text in sentences) + "\n||||END_OF_RECORD\n")
     write_text(raw / "DEID" / "id.text", "\n".join(texts))
     write_text(raw / "DEID" / "id.res", "\n".join(masked))
 
 
-def deid_sentence(rng: random.Random) -> list[tuple[str, str | None]]:
-    """(text, mask or None) pieces of one sentence."""
-    name = f"{rng.choice(FIRST_NAMES)} {rng.choice(LAST_NAMES)}"
+def deid_sentence(rng: random.Random) -> tuple[str, str]:
+    """One sentence of a nursing note as it stands, and with its PHI masked."""
+    plain = {"finding": rng.choice(FINDINGS), "plan": rng.choice(PLANS)}
     month, day = rng.randint(1, 12), rng.randint(1, 28)
-    name_mask = "[**Doctor Last Name 12**]" if rng.random() > LABEL_NOISE else "[**Company 9**]"
-    phone = f"555-{rng.randint(1000, 9999)}"
-    return rng.choice(
-        [
-            [("seen by Dr. ", None), (name, name_mask), (" this morning, ", None), (f"{rng.choice(FINDINGS)}.\n", None)],
-            [("transferred from ", None), (f"{rng.choice(PLACES)} Hospital", "[**Hospital 4**]"), (" on ", None), (f"{month}/{day}", f"[**{month}-{day}**]"), (" for further care.\n", None)],
-            [("family called from ", None), (phone, "[**Telephone/Fax (1) 77**]"), (" and spoke with nurse.\n", None)],
-            [("patient is a ", None), (f"{rng.randint(90, 99)}", "[**Age over 90 **]"), (" year old, ", None), (f"{rng.choice(FINDINGS)}.\n", None)],
-            [("works for ", None), (f"{rng.choice(PLACES)} Ltd", "[**Company 3**]"), (" as a clerk.\n", None)],
-            [(f"{rng.choice(FINDINGS)}; {rng.choice(PLANS)}.\n", None)],
-        ]
-    )  # fmt: skip
+    phi = {
+        "name": f"{rng.choice(FIRST_NAMES)} {rng.choice(LAST_NAMES)}",
+        "hospital": f"{rng.choice(PLACES)} Hospital",
+        "date": f"{month}/{day}",
+        "phone": f"555-{rng.randint(1000, 9999)}",
+        "age": f"{rng.randint(90, 99)}",
+        "company": f"{rng.choice(PLACES)} Ltd",
+    }
+    masks = {
+        "name": "[**Doctor Last Name 12**]" if rng.random() > LABEL_NOISE else "[**Company 9**]",
+        "hospital": "[**Hospital 4**]",
+        "date": f"[**{month}-{day}**]",
+        "phone": "[**Telephone/Fax (1) 77**]",
+        "age": "[**Age over 90 **]",
+        "company": "[**Company 3**]",
+    }
+    sentence = rng.choice(NOTE_SENTENCES)
+    return sentence.format(**plain, **phi), sentence.format(**plain, **masks)
 
 
 class BratDocument:
@@ -187,9 +207,11 @@ def write_notes(out: Path, rng: random.Random) -> None:
     """600 notes in one column, for tokenizers and pre-training."""
     rows = [("note_id", "notes")]
     for i in range(600):
-        sentences = ["".join(text for text, _ in deid_sentence(rng)) for _ in range(rng.randint(2, 10))]
+        sentences = [deid_sentence(rng)[0] for _ in range(rng.randint(2, 10))]
         label = rng.choice(list(RELATIONS))
-        sentences.append(f"{rng.choice(SETTINGS)} the drug {rng.choice(RELATIONS[label])} the receptor {rng.choice(OUTCOMES)}.\n")
+        sentences.append(
+            f"{rng.choice(SETTINGS)} the drug {rng.choice(RELATIONS[label])} the receptor {rng.choice(OUTCOMES)}.\n"
+        )
         sentences.append(f"History of {PHENOTYPE_PHRASES[rng.choice(PHENOTYPES)]}. {paragraph(rng)}")
         rows.append((i, "".join(sentences)))
     write_csv(out / "notes.csv", rows)

@@ -37,8 +37,10 @@ def test_every_family_runs_one_step(run_main, common, tiny_model, family, datase
     assert code == 0, err
     result = read(out)
     assert result["status"] == "finished" and result["best_epoch"] == 1 and result["config"]["limit"] == 8
-    expected = {"ChemProt": {"micro_f1_5", "weighted_f1", "micro_f1", "macro_f1", "accuracy", "per_class", "confusion_matrix"},
-                "COS": {"f1", "precision", "recall", "f1_all_gold", "token_accuracy", "per_type", "words_cut", "entities_cut"}}  # fmt: skip
+    expected = {
+        "ChemProt": {"micro_f1_5", "weighted_f1", "micro_f1", "macro_f1", "accuracy", "per_class", "confusion_matrix"},
+        "COS": {"f1", "precision", "recall", "f1_all_gold", "token_accuracy", "per_type", "words_cut", "entities_cut"},
+    }
     assert expected[result["dataset"]] <= set(result["metrics"]["test"])
     assert result["attention"] in ("sdpa", "eager", "packed") and result["reasons"]["attention"]
 
@@ -53,7 +55,18 @@ def test_the_other_tasks(run_main, common, tiny_model, dataset):
     assert len(predictions) == 8 and not {"text", "tokens"} & set(predictions[0])
     assert len(predictions[0]["predicted"]) == len(predictions[0]["gold"])
     assert not path.with_suffix(".run").exists() and not path.with_suffix(".lock").exists()
-    for key in ("protocol", "seed", "config", "splits", "times_s", "versions", "hardware", "device", "reasons", "git_commit"):
+    for key in (
+        "protocol",
+        "seed",
+        "config",
+        "splits",
+        "times_s",
+        "versions",
+        "hardware",
+        "device",
+        "reasons",
+        "git_commit",
+    ):
         assert key in result
 
 
@@ -61,7 +74,19 @@ def test_learns_repeats_nothing_and_keeps_a_usable_model(run_main, common, sampl
     from bioclinical.tiny_models import build_tiny_model
 
     model = build_tiny_model("bert", notes, tmp_path / "bert", hidden_size=32, layers=2)
-    arguments = ("--dataset", "SocialHistory", "--model", model, "--lr", "5e-3", "--epochs", 6, "--batch_size", 8, *common)
+    arguments = (
+        "--dataset",
+        "SocialHistory",
+        "--model",
+        model,
+        "--lr",
+        "5e-3",
+        "--epochs",
+        6,
+        "--batch_size",
+        8,
+        *common,
+    )
     code, out, err = run_main(*arguments, "--save_model", tmp_path / "saved")
     assert code == 0, err
     result = read(out)
@@ -95,7 +120,22 @@ def test_best_epoch_is_the_first_of_equals():
 
 
 def test_killed_and_resumed_equals_uninterrupted(run_main, sample, tiny_model, tmp_path):
-    common = ("--dataset", "chemprot", "--model", tiny_model(), "--lr", "1e-3", "--epochs", 6, "--limit", 64, "--batch_size", 8, "--data_dir", sample / "raw")
+    common = (
+        "--dataset",
+        "chemprot",
+        "--model",
+        tiny_model(),
+        "--lr",
+        "1e-3",
+        "--epochs",
+        6,
+        "--limit",
+        64,
+        "--batch_size",
+        8,
+        "--data_dir",
+        sample / "raw",
+    )
     code, out, err = run_main(*common, "--output_dir", tmp_path / "whole")
     assert code == 0, err
     whole = read(out)
@@ -157,7 +197,9 @@ def test_limit_changes_the_run_and_group_by_length_runs(run_main, common, tiny_m
 
 
 def test_bf16_runs(run_main, common, tiny_model):
-    code, out, err = run_main("--dataset", "cos", "--model", tiny_model("bert"), *ONE_STEP, *common, "--precision", "bf16")
+    code, out, err = run_main(
+        "--dataset", "cos", "--model", tiny_model("bert"), *ONE_STEP, *common, "--precision", "bf16"
+    )
     assert code == 0 and read(out)["precision"] == "bf16", err
 
 
@@ -176,10 +218,19 @@ def test_words_beyond_the_context_are_counted(run_main, common, tiny_model):
         (("--dataset", "cos", "--model", "MODEL", "--data_dir", "nowhere"), "'nowhere/COS/*.ann' is missing. Get"),
         (("--dataset", "cos", "--model", "MODEL", "--limit", "0"), "argument --limit: 0 is not above zero"),
         (("--dataset", "cos", "--model", "MODEL", "--max_length", "9999"), "allowed: 3 to 512"),
-        (("--dataset", "cos", "--model", "MODEL", "--attn", "flash_attention_2"), "cannot run here: flash-attn needs a CUDA"),
-        (("--dataset", "cos", "--model", "MODEL", "--output_dir", "/dev/null/x"), "cannot create the folder '/dev/null/x"),
+        (
+            ("--dataset", "cos", "--model", "MODEL", "--attn", "flash_attention_2"),
+            "cannot run here: flash-attn needs a CUDA",
+        ),
+        (
+            ("--dataset", "cos", "--model", "MODEL", "--output_dir", "/dev/null/x"),
+            "cannot create the folder '/dev/null/x",
+        ),
         (("--dataset", "cos", "--model", "MODEL", "--epochs", "many"), "invalid positive int value: 'many'"),
-        (("configs/phase1/phase1_base.yaml",), "pretraining_resources && composer main.py configs/phase1/phase1_base.yaml"),
+        (
+            ("configs/phase1/phase1_base.yaml",),
+            "pretraining_resources && composer main.py configs/phase1/phase1_base.yaml",
+        ),
     ],
 )
 def test_bad_arguments(run_main, common, tiny_model, tmp_path, arguments, message):

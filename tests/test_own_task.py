@@ -41,8 +41,16 @@ def test_entries_of_the_readme_run(tmp_path, tiny_model):
     (tmp_path / "dataloader.py").write_text(source.replace(registry_end, "\n" + readme_entries() + registry_end[1:]))
     shutil.copy(ROOT / "main.py", tmp_path)
     write_files(tmp_path / "raw")
-    arguments = ["--model", str(tiny_model()), "--data_dir", str(tmp_path / "raw"), "--output_dir", str(tmp_path / "outputs"),
-                 "--epochs", "1"]  # fmt: skip
+    arguments = [
+        "--model",
+        str(tiny_model()),
+        "--data_dir",
+        str(tmp_path / "raw"),
+        "--output_dir",
+        str(tmp_path / "outputs"),
+        "--epochs",
+        "1",
+    ]
     driver = DRIVER.replace("ARGUMENTS", repr(arguments))
     run = subprocess.run([sys.executable, "-c", driver], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

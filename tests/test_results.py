@@ -24,10 +24,16 @@ def identity(seed=42, **changes):
 def result(who, score, status="finished"):
     metrics = {"test": {"weighted_f1": score, "words": 7, "per_class": {}}, "baseline": {"weighted_f1": 0.1}}
     return {
-        "dataset": who.dataset, "model": who.model, "model_name": who.model_name, "protocol": who.protocol, "seed": who.seed,
-        "status": status, "config": who.settings, "metrics": metrics if status == "finished" else {},
+        "dataset": who.dataset,
+        "model": who.model,
+        "model_name": who.model_name,
+        "protocol": who.protocol,
+        "seed": who.seed,
+        "status": status,
+        "config": who.settings,
+        "metrics": metrics if status == "finished" else {},
         "identity": {"model_sha256": who.model_sha256, "raw_sha256": who.raw_sha256, "group": who.group},
-    }  # fmt: skip
+    }
 
 
 def store(folder, who, score, status="finished"):
@@ -36,11 +42,19 @@ def store(folder, who, score, status="finished"):
 
 def test_path_and_what_changes_it(tmp_path):
     base = identity().path(tmp_path)
-    assert base.parent.name == "org--model-aaaaaaaa" and base.name.startswith("seed=42_") and base.parent.parent.name == "ChemProt"
+    assert (
+        base.parent.name == "org--model-aaaaaaaa"
+        and base.name.startswith("seed=42_")
+        and base.parent.parent.name == "ChemProt"
+    )
     others = [
-        identity(seed=43), identity(raw_sha256="c" * 64), identity(protocol="strict"), identity(model_sha256="c" * 64),
-        identity(settings=identity().settings | {"lr": 1e-5}), identity(dataset="DEID"),
-    ]  # fmt: skip
+        identity(seed=43),
+        identity(raw_sha256="c" * 64),
+        identity(protocol="strict"),
+        identity(model_sha256="c" * 64),
+        identity(settings=identity().settings | {"lr": 1e-5}),
+        identity(dataset="DEID"),
+    ]
     assert len({other.path(tmp_path) for other in others} | {base}) == len(others) + 1
     assert identity(seed=43).group == identity().group != others[1].group
     (tmp_path / "my-encoder").mkdir()
@@ -55,8 +69,13 @@ def test_table_over_seeds(tmp_path):
     summary = table(read_results(tmp_path)[0]).set_index("model")
     row = summary.loc["org/model"]
     values = [100 * score for score in scores.values()]
-    assert row["mean"] == pytest.approx(statistics.mean(values)) and row["sd"] == pytest.approx(statistics.stdev(values))
-    assert (row["median"], row["min"], row["max"]) == pytest.approx((60, 50, 90)) and (row["n"], row["failed"]) == (3, 1)
+    assert row["mean"] == pytest.approx(statistics.mean(values)) and row["sd"] == pytest.approx(
+        statistics.stdev(values)
+    )
+    assert (row["median"], row["min"], row["max"]) == pytest.approx((60, 50, 90)) and (row["n"], row["failed"]) == (
+        3,
+        1,
+    )
     assert summary.loc["(majority baseline)", "n"] == 1 and set(summary["metric"]) == {"weighted_f1"}
 
 
@@ -71,10 +90,22 @@ def test_command_line(tmp_path):
     store(tmp_path / "out", identity(), 0.5)
     broken = tmp_path / "out" / "ChemProt" / "org--model-aaaaaaaa" / "seed=1_00000000.json"
     broken.write_text('{"dataset": ')
-    command = [sys.executable, "-m", "bioclinical.results", tmp_path / "out", "--csv", tmp_path / "a.csv", "--markdown", tmp_path / "a.md"]
+    command = [
+        sys.executable,
+        "-m",
+        "bioclinical.results",
+        tmp_path / "out",
+        "--csv",
+        tmp_path / "a.csv",
+        "--markdown",
+        tmp_path / "a.md",
+    ]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0 and "50.00" in run.stdout and f"skipped: '{broken}'" in run.stdout
-    assert "| ChemProt | paper | org/model |" in (tmp_path / "a.md").read_text() and "weighted_f1" in (tmp_path / "a.csv").read_text()
+    assert (
+        "| ChemProt | paper | org/model |" in (tmp_path / "a.md").read_text()
+        and "weighted_f1" in (tmp_path / "a.csv").read_text()
+    )
     run = subprocess.run([sys.executable, "-m", "bioclinical.results", tmp_path], capture_output=True, text=True)
     assert run.returncode == 2 and run.stderr == f"error: no results under '{tmp_path}'\n"
 

@@ -1,6 +1,6 @@
 import pytest
-from transformers import AutoConfig, PreTrainedTokenizerFast
 from tokenizers import pre_tokenizers
+from transformers import AutoConfig, PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
 from bioclinical.tiny_models import FAMILIES
@@ -10,9 +10,13 @@ from bioclinical.tokenization import choose_max_length, context_limit, load_toke
 @pytest.mark.parametrize("family", FAMILIES)
 def test_first_word_is_tokenised_like_any_other(tiny_model, family):
     tokenizer = load_tokenizer(tiny_model(family))
-    ids = [tokenizer(["pain"], is_split_into_words=True, add_special_tokens=False).input_ids,
-           tokenizer("pain", add_special_tokens=False).input_ids,
-           tokenizer("x pain", add_special_tokens=False).input_ids[len(tokenizer("x", add_special_tokens=False).input_ids):]]  # fmt: skip
+    ids = [
+        tokenizer(["pain"], is_split_into_words=True, add_special_tokens=False).input_ids,
+        tokenizer("pain", add_special_tokens=False).input_ids,
+        tokenizer("x pain", add_special_tokens=False).input_ids[
+            len(tokenizer("x", add_special_tokens=False).input_ids) :
+        ],
+    ]
     assert ids[0] == ids[1] == ids[2]
 
 
@@ -37,7 +41,10 @@ def test_length_rule(tiny_model):
     tokenizer.model_max_length = int(1e30)
     assert tokenizer_length(tokenizer) == 512
     config.max_position_embeddings = 128
-    assert choose_max_length(None, tokenizer, config) == (128, "the model has 128 positions, fewer than its tokenizer states (512)")
+    assert choose_max_length(None, tokenizer, config) == (
+        128,
+        "the model has 128 positions, fewer than its tokenizer states (512)",
+    )
     assert choose_max_length(100, tokenizer, config)[0] == 100
     for wrong in (129, 2):
         with pytest.raises(UserError, match=f"--max_length {wrong} does not fit this model; allowed: 3 to 128"):

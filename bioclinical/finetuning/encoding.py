@@ -58,9 +58,7 @@ def sequence_label(example: Example, data: TaskData) -> int | list[float]:
     return data.labels.index(example["labels"])
 
 
-def word_labels(
-    word_ids: list[int | None], tags: list[str], labels: tuple[str, ...]
-) -> tuple[list[int], list[int]]:
+def word_labels(word_ids: list[int | None], tags: list[str], labels: tuple[str, ...]) -> tuple[list[int], list[int]]:
     """Tag ids on the first sub-token of each word, -100 elsewhere; and the positions of the words seen."""
     ids, seen = [], []
     previous = None

@@ -25,7 +25,9 @@ def load_config(name: str, revision: str | None, trust_remote_code: bool) -> Pre
     try:
         return AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=trust_remote_code)
     except Exception as error:  # hub client and config parser raise classes of their own
-        raise UserError(f"no model could be loaded from '{name}' ({first_line(error)}); give a hub id or a folder") from error
+        raise UserError(
+            f"no model could be loaded from '{name}' ({first_line(error)}); give a hub id or a folder"
+        ) from error
 
 
 def model_identity(name: str, revision: str | None, config: PretrainedConfig) -> str:
@@ -85,7 +87,9 @@ def model_class(auto_class: type, config: PretrainedConfig, name: str, trust_rem
         return mapping[type(config)]
     if trust_remote_code and getattr(config, "auto_map", None):
         return PreTrainedModel  # the repository's own code decides what it supports
-    raise UserError(f"'{name}' is of type '{config.model_type}', which has no {auto_class.__name__[9:]} head in transformers")
+    raise UserError(
+        f"'{name}' is of type '{config.model_type}', which has no {auto_class.__name__[9:]} head in transformers"
+    )
 
 
 def report_new_weights(model: PreTrainedModel, missing: list[str], name: str) -> None:
@@ -99,6 +103,8 @@ def report_new_weights(model: PreTrainedModel, missing: list[str], name: str) ->
             f"'{name}' holds none of the weights that its config describes ({len(encoder)} of {total} encoder tensors "
             "are missing); is it a complete checkpoint of this architecture?"
         )
-    print(f"new head: {len(missing)} tensors start at random ({', '.join(missing[:4])}{', ...' if missing[4:] else ''})")
+    print(
+        f"new head: {len(missing)} tensors start at random ({', '.join(missing[:4])}{', ...' if missing[4:] else ''})"
+    )
     if encoder:
         print(f"warning: {len(encoder)} of these belong to the encoder; '{name}' may be incomplete")

@@ -92,7 +92,9 @@ def check_vocabulary(splits: dict[str, EncodedSplit], model: PreTrainedModel) ->
     largest = max(max(row["input_ids"]) for split in splits.values() for row in split.features)
     rows = model.get_input_embeddings().num_embeddings
     if largest >= rows:
-        raise UserError(f"the tokenizer gives the id {largest} but the model has only {rows} embeddings; they do not belong together")
+        raise UserError(
+            f"the tokenizer gives the id {largest} but the model has only {rows} embeddings; they are not of one model"
+        )
 
 
 def starting_checkpoint(run_dir: Path, resume: bool) -> str | None:

@@ -37,7 +37,7 @@ class NonFiniteError(RunFailed):
 
 
 class GuardedTrainer(Trainer):
-    """Trainer whose rows carry `example_index`; stops at the first non-finite loss or logit, before the optimizer step."""
+    """Trainer whose rows carry `example_index`; a non-finite loss or logit stops it before the optimizer step."""
 
     def __init__(self, *args, example_ids: dict[str, list[str]], **kwargs) -> None:
         """example_ids: the ids of the `train` examples, and under `evaluation` of those being evaluated."""
@@ -186,7 +186,8 @@ def validation_history(trainer: Trainer) -> list[dict[str, float]]:
     entries = [entry for entry in trainer.state.log_history if "eval_loss" in entry]
     skipped = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second", "eval_model_preparation_time")
     return [
-        {"epoch": round(entry["epoch"])} | {k.removeprefix("eval_"): v for k, v in entry.items() if k.startswith("eval_") and k not in skipped}
+        {"epoch": round(entry["epoch"])}
+        | {k.removeprefix("eval_"): v for k, v in entry.items() if k.startswith("eval_") and k not in skipped}
         for entry in entries
     ]
 

@@ -66,7 +66,9 @@ def parse_text_bound(line: str, where: str) -> TextBound:
 def require_known_type(annotation: TextBound, types: Iterable[str]) -> None:
     """Raises UserError for a type outside the list."""
     if annotation.type not in types:
-        raise UserError(f"{annotation.where}: type '{annotation.type}' is not in the task's list ({', '.join(sorted(types))})")
+        raise UserError(
+            f"{annotation.where}: type '{annotation.type}' is not in the task's list ({', '.join(sorted(types))})"
+        )
 
 
 def token_offsets(text: str, pattern: str) -> list[tuple[int, int]]:

@@ -34,7 +34,9 @@ def read_conll(path: Path) -> list[Example]:
         if len(cells) < 2 or not cells[0]:
             raise UserError(f"'{path}' line {number}: expected a token and a tag separated by a tab")
         if not is_open:
-            sentences.append({"id": f"{path.stem}:{number}", "tokens": [], "tags": [], "where": f"'{path}' line {number}"})
+            sentences.append(
+                {"id": f"{path.stem}:{number}", "tokens": [], "tags": [], "where": f"'{path}' line {number}"}
+            )
             is_open = True
         sentences[-1]["tokens"].append(cells[0])
         sentences[-1]["tags"].append(cells[-1].strip())

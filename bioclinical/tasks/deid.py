@@ -8,7 +8,7 @@ from pathlib import Path
 from bioclinical.errors import UserError
 from bioclinical.files import read_utf8
 from bioclinical.tasks.splits import sklearn_split_70_15_15
-from bioclinical.tasks.task import Example, RawData, counted
+from bioclinical.tasks.task import RawData, counted
 
 TYPES = ("age", "date", "location", "name", "other", "phone_nb")
 TAGS = ("O",) + tuple(f"B-{t}" for t in TYPES) + tuple(f"I-{t}" for t in TYPES)
@@ -49,7 +49,9 @@ class DeidReader:
         examples = []
         for (record_id, text), (masked_id, masked_text) in zip(texts, masked):
             if record_id != masked_id:
-                raise UserError(f"'{masked_path}': record {masked_id} stands where '{text_path}' has record {record_id}")
+                raise UserError(
+                    f"'{masked_path}': record {masked_id} stands where '{text_path}' has record {record_id}"
+                )
             tokens, tags = tag_record(text, masked_text, oddities)
             where = f"'{text_path}' record {record_id}"
             examples.append({"id": record_id, "tokens": tokens, "tags": tags, "where": where})
@@ -59,7 +61,9 @@ class DeidReader:
 def read_records(path: Path) -> list[tuple[str, str]]:
     """(patient-note id, text with each newline as one space) of every record."""
     content = read_utf8(path)
-    records = [(f"{patient}-{note}", text.strip().replace("\n", " ")) for patient, note, text in RECORD.findall(content)]
+    records = [
+        (f"{patient}-{note}", text.strip().replace("\n", " ")) for patient, note, text in RECORD.findall(content)
+    ]
     starts = content.count(RECORD_START)
     if not records or len(records) != starts:
         raise UserError(

@@ -39,7 +39,9 @@ class DelimitedReader:
         for line, row in read_rows(path, columns, self.delimiter):
             label = row[self.label_column].strip()
             if not label:
-                raise UserError(f"'{path}' line {line}: the column '{self.label_column}' is empty; every row needs a label")
+                raise UserError(
+                    f"'{path}' line {line}: the column '{self.label_column}' is empty; every row needs a label"
+                )
             examples.append(
                 {
                     "id": row[self.id_column] if self.id_column else str(len(examples)),
@@ -63,10 +65,9 @@ def read_rows(path: Path, columns: list[str], delimiter: str) -> list[tuple[int,
             reader = csv.DictReader(file, delimiter=delimiter, strict=True)
             require_columns(path, reader.fieldnames or [], columns)
             for row in reader:
-                if any(row[column] is None for column in columns):
-                    raise UserError(
-                        f"'{path}' line {reader.line_num}: the row has fewer cells than the header ({len(reader.fieldnames)})"
-                    )
+                if None in row or None in row.values():  # DictReader's marks of a long and of a short row
+                    cells = f"{'more' if None in row else 'fewer'} cells than the header ({len(reader.fieldnames)})"
+                    raise UserError(f"'{path}' line {reader.line_num}: the row has {cells}")
                 rows.append((reader.line_num, row))
     except csv.Error as error:
         raise UserError(f"'{path}' line {reader.line_num}: {error}; check the quotes of this row") from error
@@ -80,5 +81,9 @@ def require_columns(path: Path, present: list[str], wanted: list[str]) -> None:
     missing = [column for column in wanted if column not in present]
     if missing:
         # Without a header the first row is data, which must not be printed.
-        shown = f"; its header has {', '.join(present)}" if set(present) & set(wanted) else "; its first line is no such header"
+        shown = (
+            f"; its header has {', '.join(present)}"
+            if set(present) & set(wanted)
+            else "; its first line is no such header"
+        )
         raise UserError(f"'{path}' lacks the column(s) {', '.join(missing)}{shown}")

@@ -77,7 +77,9 @@ def checked(task: Task, raw: RawData) -> RawData:
     if task.labels is None:
         untrained = set(labels) - labels_of(task, raw.splits["train"])
         if untrained:
-            raw.warnings.append(f"label(s) that never occur in training and can only be missed: {', '.join(sorted(untrained))}")
+            raw.warnings.append(
+                f"label(s) that never occur in training and can only be missed: {', '.join(sorted(untrained))}"
+            )
     repeated = Counter(example["id"] for split in SPLITS for example in raw.splits[split])
     duplicates = sum(count - 1 for count in repeated.values())
     if duplicates:

@@ -10,7 +10,7 @@ from bioclinical.errors import UserError
 from bioclinical.files import invalid_utf8_message
 from bioclinical.tasks.delimited import require_columns
 from bioclinical.tasks.splits import split_70_10_20
-from bioclinical.tasks.task import Example, RawData, counted
+from bioclinical.tasks.task import RawData, counted
 
 LABELS = (
     "ADVANCED.CANCER", "ADVANCED.HEART.DISEASE", "ADVANCED.LUNG.DISEASE", "ALCOHOL.ABUSE",
@@ -40,13 +40,18 @@ class PhenotypeReader:
             for text in notes.get(row_id, [])
         ]
         if not examples:
-            raise UserError(f"no ROW_ID of '{annotation_path}' occurs in '{note_path}'; check the MIMIC-III version (1.4)")
+            raise UserError(
+                f"no ROW_ID of '{annotation_path}' occurs in '{note_path}'; check the MIMIC-III version (1.4)"
+            )
         without_note = sum(row_id not in notes for row_id, _ in annotations)
-        oddities = Counter({
-            "annotated row(s) with NONE and a phenotype dropped": contradictory,
-            "annotated row(s) without a note dropped": without_note,
-            "example(s) more because a ROW_ID is repeated": len(examples) - len({example["id"] for example in examples}),
-        })
+        oddities = Counter(
+            {
+                "annotated row(s) with NONE and a phenotype dropped": contradictory,
+                "annotated row(s) without a note dropped": without_note,
+                "example(s) more because a ROW_ID is repeated": len(examples)
+                - len({example["id"] for example in examples}),
+            }
+        )
         return RawData(split_70_10_20(examples), counted(oddities))
 
 
@@ -57,7 +62,9 @@ def read_annotations(path: Path) -> tuple[list[tuple[str, list[int]]], int]:
     flags = rows[["NONE", *LABELS]]
     bad = ~flags.isin(["0", "1"]).all(axis=1)
     if bad.any():
-        raise UserError(f"'{path}' data row {int(bad.idxmax()) + 1}: a phenotype column holds something else than 0 or 1")
+        raise UserError(
+            f"'{path}' data row {int(bad.idxmax()) + 1}: a phenotype column holds something else than 0 or 1"
+        )
     flags = flags.astype(int)
     contradictory = (flags["NONE"] == 1) & (flags[list(LABELS)].sum(axis=1) > 0)
     kept = flags.loc[~contradictory, list(LABELS)].to_numpy().tolist()

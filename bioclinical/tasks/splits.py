@@ -41,4 +41,6 @@ def datasets_split(examples: list[Example], test_size: float) -> tuple[list[Exam
 def require_examples(examples: list[Example]) -> None:
     """Raises UserError where there are too few examples for one in every split."""
     if len(examples) < 2:
-        raise UserError(f"{len(examples)} example(s) cannot be split into train, validation and test; more data is needed")
+        raise UserError(
+            f"{len(examples)} example(s) cannot be split into train, validation and test; more data is needed"
+        )

@@ -1,4 +1,4 @@
-"""scripts/run_parallel.sh, driven with a stand-in for main.py (it only launches processes; main.py has its own tests)."""
+"""scripts/run_parallel.sh with a stand-in for main.py: it only launches processes, and main.py has its own tests."""
 
 import os
 import shutil
@@ -29,7 +29,10 @@ def launcher(tmp_path):
     (tmp_path / "scripts").mkdir()
     shutil.copy(ROOT / "scripts" / "run_parallel.sh", tmp_path / "scripts")
     (tmp_path / "main.py").write_text(STAND_IN)
-    environment = os.environ | {"PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | {
+        "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
 
     def start(*arguments, **variables):
         return subprocess.Popen(

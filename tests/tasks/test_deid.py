@@ -12,21 +12,48 @@ def tag(text, masked):
 
 def test_published_tags():
     assert TAGS == (
-        "O", "B-age", "B-date", "B-location", "B-name", "B-other", "B-phone_nb",
-        "I-age", "I-date", "I-location", "I-name", "I-other", "I-phone_nb",
-    )  # fmt: skip
+        "O",
+        "B-age",
+        "B-date",
+        "B-location",
+        "B-name",
+        "B-other",
+        "B-phone_nb",
+        "I-age",
+        "I-date",
+        "I-location",
+        "I-name",
+        "I-other",
+        "I-phone_nb",
+    )
 
 
 @pytest.mark.parametrize(
     "content, expected",
     [
-        ("Known patient lastname 1", "name"), ("Name (NI) 22", "name"), ("Company Name", "name"), ("E-mail address 3", "other"),
-        ("Telephone/Fax (1) 5", "phone_nb"), ("Pager number 9", "phone_nb"), ("Age over 90 ", "age"), ("Location (un) 1", "location"),
-        ("Hospital 3", "location"), ("Street Address(2) 4", "location"), ("Unit Number 1", "location"), ("1999", "date"),
-        ("7-3", "date"), ("07-13", "date"), ("2001-03-14", "date"), ("Date range (1) 5", "date"), ("Month/Year (2) 1", "date"),
-        ("", "other"), ("Company 4", "other"), ("03-14-2001", "other"), ("something else", "other"),
+        ("Known patient lastname 1", "name"),
+        ("Name (NI) 22", "name"),
+        ("Company Name", "name"),
+        ("E-mail address 3", "other"),
+        ("Telephone/Fax (1) 5", "phone_nb"),
+        ("Pager number 9", "phone_nb"),
+        ("Age over 90 ", "age"),
+        ("Location (un) 1", "location"),
+        ("Hospital 3", "location"),
+        ("Street Address(2) 4", "location"),
+        ("Unit Number 1", "location"),
+        ("1999", "date"),
+        ("7-3", "date"),
+        ("07-13", "date"),
+        ("2001-03-14", "date"),
+        ("Date range (1) 5", "date"),
+        ("Month/Year (2) 1", "date"),
+        ("", "other"),
+        ("Company 4", "other"),
+        ("03-14-2001", "other"),
+        ("something else", "other"),
     ],
-)  # fmt: skip
+)
 def test_mask_types_first_match_wins(content, expected):
     oddities = Counter()
     assert mask_type(f" {content} ", oddities) == expected
@@ -35,8 +62,13 @@ def test_mask_types_first_match_wins(content, expected):
 
 def test_simple_alignment():
     assert tag("Seen by Ann B. Lee today.", "Seen by [**Name 1**] today.") == [
-        ("Seen", "O"), ("by", "O"), ("Ann", "B-name"), ("B.", "I-name"), ("Lee", "I-name"), ("today.", "O"),
-    ]  # fmt: skip
+        ("Seen", "O"),
+        ("by", "O"),
+        ("Ann", "B-name"),
+        ("B.", "I-name"),
+        ("Lee", "I-name"),
+        ("today.", "O"),
+    ]
 
 
 def test_mask_at_the_end_runs_to_the_record_end():
@@ -71,7 +103,11 @@ def test_reader_ids_and_newlines(tmp_path):
     splits = reader.read(tmp_path).splits
     assert {name: len(split) for name, split in splits.items()} == {"train": 7, "validation": 1, "test": 2}
     example = splits["train"][0]
-    assert example["tokens"][0] == "note" and example["tags"] == ["O", "O", "O", "B-name"] and example["id"].count("-") == 1
+    assert (
+        example["tokens"][0] == "note"
+        and example["tags"] == ["O", "O", "O", "B-name"]
+        and example["id"].count("-") == 1
+    )
 
 
 def test_different_record_counts_are_an_error(tmp_path):

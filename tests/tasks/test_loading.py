@@ -118,6 +118,7 @@ def write_csvs(tmp_path, train="t,l\nhello,x\n", encoding="utf-8"):
         ("t,l\nhello,z\n", "utf-8", "a.csv' line 2: unknown label 'z'; Mine knows x, y"),
         ("t,l\nhello,\n", "utf-8", "line 2: the column 'l' is empty"),
         ("t,l\nhello\n", "utf-8", "line 2: the row has fewer cells"),
+        ("t,l\na, b,x\n", "utf-8", "line 2: the row has more cells than the header"),
         ("t,l\n  ,x\n", "utf-8", "line 2: the document is empty"),
         ("t,label\nhello,x\n", "utf-8", r"lacks the column\(s\) l; its header has t, label"),
         ("secret words,x\n", "utf-8", "its first line is no such header"),
