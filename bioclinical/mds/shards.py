@@ -1,0 +1,238 @@
+"""MDS shards: written one at a time and whole, recorded in a journal, read back from their files."""
+
+import contextlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Iterator
+
+import numpy as np
+from streaming import MDSWriter
+from streaming.base.compression import decompress
+from streaming.base.format import reader_from_json
+from streaming.base.format.mds.reader import MDSReader
+
+from bioclinical.errors import UserError
+from bioclinical.files import make_folder, remove, sha256_of_file, write_text
+from bioclinical.mds.statistics import Counts
+
+COLUMN = "input_ids"
+HASH = "sha256"
+INDEX = "index.json"
+
+
+@dataclass
+class ShardRecord:
+    """A complete shard: its entry for the index, and what it holds of the input.
+
+    Every row of its split before `next_row` is in this shard or an earlier one. `spot_checks` are some of its documents
+    as (row, first sample in the shard, samples), for the comparison at the end.
+    """
+
+    next_row: int
+    info: dict[str, Any]
+    counts: Counts
+    spot_checks: list[tuple[int, int, int]]
+
+    def to_json(self) -> dict[str, Any]:
+        return vars(self) | {"counts": self.counts.to_json()}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "ShardRecord":
+        return cls(value["next_row"], value["info"], Counts.from_json(value["counts"]), value["spot_checks"])
+
+
+@dataclass
+class Journal:
+    """What an unfinished conversion has achieved, kept in a file beside the output and replaced atomically.
+
+    `counts_file_bytes` is the size of the token counts file just before this input's line was added to it.
+    """
+
+    path: Path
+    settings: dict[str, Any]
+    shards: dict[str, list[ShardRecord]]
+    counts_file_bytes: int | None = None
+
+    def save(self) -> None:
+        """Writes the journal; a reader sees the former state or the new one."""
+        shards = {split: [record.to_json() for record in records] for split, records in self.shards.items()}
+        content = {"settings": self.settings, "shards": shards, "counts_file_bytes": self.counts_file_bytes}
+        write_text(self.path, json.dumps(content))
+
+    @classmethod
+    def load(cls, path: Path) -> "Journal | None":
+        """The journal at `path`, if there is one."""
+        if not path.exists():
+            return None
+        content = json.loads(path.read_text(encoding="utf-8"))
+        shards = {split: [ShardRecord.from_json(value) for value in values] for split, values in content["shards"].items()}
+        return cls(path, content["settings"], shards, content["counts_file_bytes"])
+
+
+@dataclass
+class PendingShard:
+    """The samples of the shard that is being filled."""
+
+    samples: list[np.ndarray] = field(default_factory=list)
+    bytes: int = 0
+    counts: Counts = field(default_factory=Counts)
+    spot_checks: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def add(self, row: int, samples: list[np.ndarray]) -> bool:
+        """Adds a document; True if it is a spot check: the shard's 1st, 2nd, 4th, 8th, 16th ..."""
+        self.counts.add_document(samples)
+        number = self.counts.documents
+        is_spot_check = bool(samples) and number & (number - 1) == 0
+        if is_spot_check:
+            self.spot_checks.append((row, len(self.samples), len(samples)))
+        self.samples += samples
+        self.bytes += sum(sample.nbytes for sample in samples)
+        return is_spot_check
+
+
+class SplitWriter:
+    """Writes the documents of one split, in order, into shards that hold whole documents.
+
+    Where shards end depends on the documents alone, so the files are the same however the work was divided or
+    interrupted.
+    """
+
+    def __init__(
+        self, folder: Path, records: list[ShardRecord], journal: Journal, dtype: np.dtype, compression: str | None,
+        size_limit: int,
+    ):  # fmt: skip
+        self.folder = folder
+        self.records = records
+        self.journal = journal
+        self.columns = {COLUMN: f"ndarray:{dtype.name}"}
+        self.compression = compression
+        self.size_limit = size_limit
+        self.pending = PendingShard()
+
+    @property
+    def next_row(self) -> int:
+        """The first row that the complete shards do not cover."""
+        return self.records[-1].next_row if self.records else 0
+
+    @property
+    def counts(self) -> Counts:
+        """Counts over everything added so far."""
+        return sum((record.counts for record in self.records), self.pending.counts)
+
+    def drop_incomplete(self) -> None:
+        """Forgets damaged shards and those after them, and removes every file that is not a complete shard."""
+        intact = []
+        for record in self.records:
+            if damage(self.folder, record.info) is not None:
+                break
+            intact.append(record)
+        self.records[:] = intact
+        self.journal.save()
+        known = {stored(record.info)["basename"] for record in intact}
+        for path in self.folder.iterdir() if self.folder.is_dir() else ():
+            if path.name not in known:
+                remove(path)
+
+    def add(self, row: int, samples: list[np.ndarray]) -> bool:
+        """Adds the samples of the document in this row; True if it was chosen as a spot check."""
+        size = sum(sample.nbytes for sample in samples)
+        if self.pending.samples and self.pending.bytes + size > self.size_limit:
+            self.flush(row)
+        return self.pending.add(row, samples)
+
+    def flush(self, next_row: int) -> None:
+        """Writes the pending shard: the file under its final name first, then the journal."""
+        if not self.pending.samples:
+            return
+        make_folder(self.folder)
+        # Beside the journal, so that no file of an unfinished shard is ever in a folder that others read.
+        scratch = self.journal.path.parent / "shard"
+        remove(scratch)
+        writer = MDSWriter(
+            columns=self.columns, out=str(scratch), compression=self.compression, hashes=[HASH], size_limit=None
+        )
+        for sample in self.pending.samples:
+            writer.write({COLUMN: sample})
+        writer.flush_shard()
+        writer.cancel_future_jobs()  # Ends its threads; finish() would write an index for this one shard.
+        info = writer.shards[0]
+        written = scratch / stored(info)["basename"]
+        for part in filter(None, (info["raw_data"], info["zip_data"])):
+            part["basename"] = part["basename"].replace("00000", f"{len(self.records):05}", 1)
+        os.replace(written, self.folder / stored(info)["basename"])
+        self.records.append(ShardRecord(next_row, info, self.pending.counts, self.pending.spot_checks))
+        self.journal.save()
+        self.pending = PendingShard()
+
+    def write_index(self) -> None:
+        """Publishes the folder: with this file, and not before, it is a complete data set."""
+        if self.records:
+            infos = [record.info for record in self.records]
+            write_text(self.folder / INDEX, json.dumps({"version": 2, "shards": infos}, sort_keys=True))
+
+
+def stored(info: dict[str, Any]) -> dict[str, Any]:
+    """The part of a shard's index entry that describes the file on disk."""
+    return info["zip_data"] or info["raw_data"]
+
+
+def damage(folder: Path, info: dict[str, Any]) -> str | None:
+    """None if the shard's file has the size and hash of its index entry, else what is wrong with it."""
+    part = stored(info)
+    path = folder / part["basename"]
+    if not path.is_file():
+        return f"'{path}' is missing"
+    if path.stat().st_size != part["bytes"]:
+        return f"'{path}' has {path.stat().st_size:,} bytes instead of {part['bytes']:,}"
+    if HASH in part["hashes"] and sha256_of_file(path) != part["hashes"][HASH]:
+        return f"'{path}' has the right size but another content ({HASH} differs)"
+    return None
+
+
+def read_index(folder: Path) -> list[dict[str, Any]]:
+    """The shard entries of a folder's index. Raises UserError where there is none or it is not one."""
+    path = folder / INDEX
+    try:
+        shards = json.loads(path.read_text(encoding="utf-8"))["shards"]
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UserError(
+            f"'{folder}' has no {INDEX}: not a finished MDS folder; give one, or build the index of a folder of such "
+            f"folders with: python pretraining_resources/merge_mds.py {folder}"
+        ) from error
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"'{path}' is not an MDS index; delete it and build it again") from error
+    return shards
+
+
+@contextlib.contextmanager
+def open_shard(folder: Path, info: dict[str, Any]) -> Iterator[MDSReader]:
+    """A reader of one shard's samples; a compressed one is unpacked to a temporary folder for that time."""
+    if not info["zip_data"]:
+        yield reader_from_json(str(folder), "", info)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        raw = Path(scratch) / info["raw_data"]["basename"]
+        raw.parent.mkdir(parents=True, exist_ok=True)
+        packed = (folder / info["zip_data"]["basename"]).read_bytes()
+        raw.write_bytes(decompress(info["compression"], packed))
+        yield reader_from_json(scratch, "", info)
+
+
+def sample_lengths(reader: MDSReader) -> np.ndarray:
+    """Ids in each sample of a shard, int64, from the offsets in its header alone.
+
+    MDS layout: sample count, offsets (uint32 each), configuration, samples; a sample of this one column is its size
+    (4 bytes), a shape (1 byte, then 1, 2 or 4 bytes for the length) and the ids.
+    """
+    path = Path(reader.dirname) / reader.raw_data.basename
+    offsets = np.fromfile(path, np.uint32, reader.samples + 1, offset=4).astype(np.int64)
+    sizes = np.diff(offsets) - 5
+    width = np.dtype(reader.column_encodings[0].split(":")[1]).itemsize
+    lengths = (sizes - 4) // width
+    for shape_bytes, limit in ((2, 1 << 16), (1, 1 << 8)):
+        candidate = (sizes - shape_bytes) // width
+        lengths = np.where(candidate < limit, candidate, lengths)
+    return lengths

@@ -1,0 +1,159 @@
+"""Converts files of notes to tokenised MDS, verified, resumable; one folder per input file.
+
+    python pretraining_resources/convert_dataset_to_mds.py --dataset notes.csv --out_dir tokenized_datasets/train \
+        --out_token_counts tokenized_datasets/train/token_counts.txt
+"""
+
+import argparse
+import glob
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+from streaming.base.compression import is_compression
+from streaming.base.util import bytes_to_int
+
+from bioclinical.errors import UserError, run_cli
+from bioclinical.mds.conversion import Conversion, Outcome, Settings
+from bioclinical.mds.merging import merge
+from bioclinical.mds.rows import Format, RowReader, stem_and_suffix
+from bioclinical.mds.splits import EVAL, TRAIN, split_names
+from bioclinical.mds.tokens import use_threads
+from bioclinical.tokenization import load_tokenizer
+
+
+def main() -> None:
+    args = parse_args()
+    settings = read_settings(args)
+    sources = expand(args.dataset)
+    for source in sources:
+        check_input(source, settings.format)
+    use_threads(args.workers)
+    tokenizer = load_tokenizer(args.tokenizer)
+    conversions = [Conversion(source, args.out_dir, settings, tokenizer, args.tokenizer) for source in sources]
+    for conversion in conversions:
+        print_outcome(conversion.run(args.out_token_counts, args.workers, args.row_count))
+    print_next_steps(args, settings)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Convert CSV, TSV or JSON lines to tokenised MDS.")
+    # Input
+    parser.add_argument("--dataset", nargs="+", required=True, help="files or globs: .csv .tsv .jsonl, each also .gz")
+    parser.add_argument("--text_column", default="notes", help="column with the text (default: notes)")
+    parser.add_argument("--encoding", default="utf-8", help="of the files (default: utf-8, with or without BOM)")
+    parser.add_argument("--on_bad_rows", choices=("error", "skip"), default="error",
+                        help="rows with NUL, invalid bytes or a wrong number of cells: stop (default) or skip and count")
+    parser.add_argument("--row_count", type=int, help="rows of an input, for the time estimate only (default: its bytes)")
+    # Output
+    parser.add_argument("--out_dir", type=Path, required=True, help="<out_dir>/<file stem>/ receives the shards")
+    parser.add_argument("--out_token_counts", type=Path, required=True, help="text file; one line is added per input")
+    parser.add_argument("--compression", help="e.g. zstd or zstd:7 (default: none); needs streaming: true when training")
+    parser.add_argument("--size_limit", default="64mb", help="size of a shard before compression (default: 64mb)")
+    parser.add_argument("--eval_fraction", type=float, default=0.0,
+                        help="share of documents for <out_dir>/eval, the rest to <out_dir>/train (default: 0, no split)")
+    parser.add_argument("--split_by", metavar="COLUMN",
+                        help="column whose value decides the split, e.g. a patient id (default: the text itself)")
+    parser.add_argument("--merge", action="store_true", help="also build the root index of all folders at the end")
+    # Tokens
+    parser.add_argument("--tokenizer", default="answerdotai/ModernBERT-base", help="hub id or folder")
+    parser.add_argument("--concat_tokens", type=int, default=8192,
+                        help="most ids in a sample, special tokens included (default: 8192); documents are never joined")
+    parser.add_argument("--bos_text", default="[CLS]", help="token put before every sample (default: [CLS])")
+    parser.add_argument("--eos_text", default="[SEP]", help="token put after every sample (default: [SEP])")
+    parser.add_argument("--no_wrap", action="store_true", help="write neither --bos_text nor --eos_text")
+    # Run time
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
+                        else os.cpu_count(), help="threads that tokenise (default: all cores)")
+    return parser.parse_args()
+
+
+def read_settings(args: argparse.Namespace) -> Settings:
+    """The settings that decide the output. Raises UserError for a value that is not allowed."""
+    if args.workers < 1:
+        raise UserError(f"--workers {args.workers} is not allowed; 1 or more")
+    if args.compression and not is_compression(args.compression):
+        raise UserError(f"--compression {args.compression} is unknown; e.g. zstd, zstd:7, gz, snappy, br:5")
+    if args.split_by and not args.eval_fraction:
+        raise UserError("--split_by has no effect without --eval_fraction; give both")
+    split_names(args.eval_fraction)
+    try:
+        size_limit = bytes_to_int(args.size_limit)
+    except ValueError as error:
+        raise UserError(f"--size_limit {args.size_limit} is not a size; e.g. 64mb") from error
+    return Settings(
+        format=Format(args.text_column, args.split_by, args.encoding, args.on_bad_rows),
+        concat_tokens=args.concat_tokens,
+        bos_text="" if args.no_wrap else args.bos_text,
+        eos_text="" if args.no_wrap else args.eos_text,
+        compression=args.compression,
+        eval_fraction=args.eval_fraction,
+        size_limit=size_limit,
+    )
+
+
+def expand(patterns: list[str]) -> list[str]:
+    """The input files, globs resolved. Raises UserError where one matches nothing or two would share a folder."""
+    sources = []
+    for pattern in patterns:
+        matches = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern, recursive=True))
+        if not matches:
+            raise UserError(f"--dataset '{pattern}' matches no file")
+        sources += matches
+    sources = list(dict.fromkeys(sources))
+    stems = Counter(stem_and_suffix(Path(source))[0] for source in sources)
+    for stem, count in stems.items():
+        if count > 1:
+            same = ", ".join(f"'{source}'" for source in sources if stem_and_suffix(Path(source))[0] == stem)
+            raise UserError(f"{same} would all be written to the folder '{stem}'; rename them or use several --out_dir")
+    return sources
+
+
+def check_input(source: str, format: Format) -> None:
+    """Raises UserError where a file is empty or lacks a column, before any long work has begun."""
+    reader = RowReader(Path(source), format)
+    reader.check_columns()
+    reader.close()
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """One line per split, and what was left out."""
+    for split, counts in outcome.counts.items():
+        name = f"{split}/{outcome.stem}" if len(outcome.counts) > 1 else outcome.stem
+        print(f"{name}: {counts.documents:,} documents, {counts.samples:,} samples, {counts.tokens:,} tokens")
+        if not counts.documents:
+            print(f"  no document fell into {split}; a larger file or --eval_fraction gives it some")
+    if outcome.was_finished:
+        print("  was finished already")
+    else:
+        print(f"  read back: hashes and counts agree, and {outcome.compared} documents with a fresh tokenisation")
+    skipped = outcome.skipped | {
+        "without_tokens": sum(counts.documents_without_tokens for counts in outcome.counts.values())
+    }
+    if any(skipped.values()):
+        print("  skipped rows: " + ", ".join(f"{count:,} {reason}" for reason, count in skipped.items() if count))
+
+
+def print_next_steps(args: argparse.Namespace, settings: Settings) -> None:
+    """Merges or says how to, and prints the lines to set in the trainer's YAML."""
+    roots = [args.out_dir / split for split in split_names(settings.eval_fraction)] if settings.eval_fraction else [args.out_dir]
+    for root in roots:
+        if not args.merge:
+            print(f"build the root index: python pretraining_resources/merge_mds.py {root}")
+        elif any(root.glob("*/index.json")):
+            print(f"{root}: index of {len(merge(root).folders)} folders, {merge(root).samples:,} samples")
+    tokens = sum(json.loads(path.read_text())["counts"]["tokens"] for path in roots[0].glob("*.stats.json"))
+    parent = args.out_dir if settings.eval_fraction else args.out_dir.parent if args.out_dir.name in (TRAIN, EVAL) else None
+    print("\nin the training YAML:")
+    print(f"data_local: {parent or args.out_dir}" + ("" if parent else "  # and an empty split: in its loaders"))
+    print(f"max_duration: {tokens:_}tok  # 1 pass; 3 passes: {3 * tokens:_}tok")
+    if settings.compression:
+        print(
+            "compressed shards need `streaming: true` in the loaders; ModernBERT's non-streaming reader "
+            "(streaming: false) cannot read them"
+        )
+
+
+if __name__ == "__main__":
+    run_cli(main)
