@@ -1,6 +1,7 @@
 """Device, precision and attention of a run, each with its reason; seeding; and what ran (versions, git, hardware)."""
 
 import functools
+import importlib
 import importlib.metadata
 import importlib.util
 import os
@@ -14,10 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from transformers import PretrainedConfig
 
 from bioclinical.errors import UserError
+from bioclinical.modeling import BACKENDS, EXPERIMENTAL_BACKENDS, why_not_packed
 
-ATTENTION_CHOICES = ("auto", "sdpa", "eager", "flash_attention_2")
+ATTENTION_CHOICES = ("auto", "packed", *(f"packed:{name}" for name in BACKENDS), "sdpa", "eager", "flash_attention_2")
+# Tried in this order. flex_attention is left to those who ask for it: it compiles anew for other numbers of tokens.
+AUTOMATIC_BACKENDS = ("flash_attn_3", "flash_attn_2", "banded_sdpa")
 RECORDED_PACKAGES = (
     "torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy", "pandas", "scikit-learn", "seqeval",
     "mosaicml", "mosaicml-streaming", "torch-optimi", "flash-attn",
@@ -64,25 +69,79 @@ def choose_precision(requested: str, device: str) -> Choice:
     return Choice("fp32", "published recipe" + (", matrix products in TF32" if device == "cuda" else ""))
 
 
-def why_no_flash_attention() -> str | None:
-    """None if flash-attn can be imported and a CUDA device is there, else the reason why not."""
+def why_no_flash_attention(module: str = "flash_attn") -> str | None:
+    """None if flash-attn (2: `flash_attn`, 3: `flash_attn_interface`) can be used on this machine, else the reason."""
     if not torch.cuda.is_available():
         return "flash-attn needs a CUDA device"
-    if importlib.util.find_spec("flash_attn") is None:
-        return "flash-attn is not installed"
+    if importlib.util.find_spec(module) is None:
+        return "flash-attn is not installed" if module == "flash_attn" else f"{module} is not installed"
     try:
-        import flash_attn  # noqa: F401  (a wheel built for another torch or CUDA fails only here)
+        importlib.import_module(module)  # a wheel built for another torch or CUDA fails only here
     except Exception as error:
         return f"flash-attn is installed but does not load ({type(error).__name__}: {error})"
     return None
 
 
-def choose_attention(requested: str, model_class: type, device: str, precision: str) -> Choice:
-    """The attention implementation to ask transformers for.
+def why_no_backend(backend: str, device: str, precision: str) -> str | None:
+    """None if a kernel of the packed forward can run on this device in this precision, else the reason."""
+    if backend == "banded_sdpa":
+        return None
+    if device != "cuda":
+        return f"{backend} needs a CUDA device"
+    if backend == "flex_attention":
+        return None
+    if precision != "bf16":
+        return "flash-attn computes in half precision only; it needs --precision bf16"
+    if backend == "flash_attn_3" and torch.cuda.get_device_capability()[0] != 9:
+        return "flash-attn 3 is written for Hopper GPUs"
+    return why_no_flash_attention("flash_attn_interface" if backend == "flash_attn_3" else "flash_attn")
 
-    `auto` never picks flash_attention_2 in fp32 (the kernel only has half precision) nor on a CPU, where its Triton
-    rotary kernel crashes. Raises UserError where a requested one cannot run, saying why.
+
+def choose_packed_backend(requested: str, device: str, precision: str) -> Choice:
+    """The kernel of the packed forward: `auto` or a name of modeling.BACKENDS.
+
+    Raises UserError where a requested one is unknown or cannot run, saying why.
     """
+    if requested != "auto":
+        if requested not in BACKENDS:
+            raise UserError(f"unknown attention backend '{requested}'; known: auto, {', '.join(BACKENDS)}")
+        if reason := why_no_backend(requested, device, precision):
+            raise UserError(f"attention backend {requested} cannot run here: {reason}; use auto")
+        return Choice(requested, "asked for" + experimental_note(requested))
+    reasons = {name: why_no_backend(name, device, precision) for name in AUTOMATIC_BACKENDS}
+    chosen = next(name for name in AUTOMATIC_BACKENDS if reasons[name] is None)
+    return Choice(chosen, (reasons["flash_attn_2"] or "flash-attn is installed") + experimental_note(chosen))
+
+
+def experimental_note(backend: str) -> str:
+    """What a result must say of a kernel that the project could not test."""
+    return "; experimental: not yet tested on a GPU" if backend in EXPERIMENTAL_BACKENDS else ""
+
+
+def choose_attention(
+    requested: str, model_class: type, config: PretrainedConfig, device: str, precision: str
+) -> Choice:
+    """The attention of a run: `packed:<kernel>` for this project's own forward, else an implementation of transformers.
+
+    `auto` takes the packed forward where the model has one, and never transformers' flash_attention_2 in fp32 (the
+    kernel only has half precision) nor on a CPU, where its Triton rotary kernel crashes. Raises UserError where a
+    requested one cannot run, saying why.
+    """
+    kind, _, backend = requested.partition(":")
+    no_packed = why_not_packed(model_class, config)
+    if kind == "packed" and no_packed:
+        raise UserError(f"--attn {requested}: {no_packed}; use --attn auto")
+    if kind == "packed":
+        choice = choose_packed_backend(backend or "auto", device, precision)
+        return Choice(f"packed:{choice.value}", choice.reason if backend else f"asked for; {choice.reason}")
+    if kind == "auto" and no_packed is None and device != "mps":  # nobody has compared the numbers on an Apple GPU
+        choice = choose_packed_backend("auto", device, precision)
+        return Choice(f"packed:{choice.value}", f"no padding is computed; {choice.reason}")
+    return choose_transformers_attention(requested, model_class, device, precision)
+
+
+def choose_transformers_attention(requested: str, model_class: type, device: str, precision: str) -> Choice:
+    """The attention implementation to ask transformers for."""
     name = model_class.__name__
     has_sdpa = getattr(model_class, "_supports_sdpa", False)
     no_flash = why_no_flash_attention()

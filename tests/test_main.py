@@ -42,7 +42,7 @@ def test_every_family_runs_one_step(run_main, common, tiny_model, family, datase
         "COS": {"f1", "precision", "recall", "f1_all_gold", "token_accuracy", "per_type", "words_cut", "entities_cut"},
     }
     assert expected[result["dataset"]] <= set(result["metrics"]["test"])
-    assert result["attention"] in ("sdpa", "eager", "packed") and result["reasons"]["attention"]
+    assert result["attention"] in ("sdpa", "eager", "packed:banded_sdpa") and result["reasons"]["attention"]
 
 
 @pytest.mark.parametrize("dataset", ["Phenotype", "DEID", "SocialHistory"])

@@ -13,6 +13,7 @@ from transformers.utils import logging as transformers_logging
 
 from bioclinical.errors import UserError
 from bioclinical.files import sha256_of_file, sha256_of_json
+from bioclinical.modeling import use_packed_forward
 from bioclinical.runtime import Choice, choose_attention
 from bioclinical.tasks.task import TaskData
 from bioclinical.tokenization import first_line
@@ -54,7 +55,9 @@ def load_model(
     Raises UserError where the architecture has no such head or the weights do not fit.
     """
     auto_class = AutoModelForTokenClassification if data.task.is_token_task else AutoModelForSequenceClassification
-    attention = choose_attention(attn, model_class(auto_class, config, name, trust_remote_code), device, precision)
+    concrete_class = model_class(auto_class, config, name, trust_remote_code)
+    attention = choose_attention(attn, concrete_class, config, device, precision)
+    implementation, _, packed_backend = attention.value.partition(":")
     config.problem_type = None if data.task.is_token_task else data.task.problem
     config.id2label = dict(enumerate(data.labels))
     config.label2id = {label: i for i, label in enumerate(data.labels)}
@@ -68,7 +71,7 @@ def load_model(
             config=config,
             revision=revision,
             trust_remote_code=trust_remote_code,
-            attn_implementation=attention.value,
+            attn_implementation="sdpa" if packed_backend else implementation,
             torch_dtype="float32",
             output_loading_info=True,
         )
@@ -77,6 +80,8 @@ def load_model(
     finally:
         transformers_logging.set_verbosity(verbosity)
     report_new_weights(model, sorted(report["missing_keys"]), name)
+    if packed_backend:
+        use_packed_forward(model, packed_backend)
     return model, attention
 
 

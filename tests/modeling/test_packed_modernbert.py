@@ -17,9 +17,9 @@ from bioclinical.modeling import encode, mlm_loss, pack, set_output_dropout, use
 from bioclinical.modeling.modernbert import layer_kinds
 
 # Largest difference, as a part of the largest value: rounding in another order, at positions up to 2,000.
-FP32_BOUND = 2e-5
-FP32_GRADIENT_BOUND = 1e-4
-BF16_BOUND = 4e-2
+FP32_BOUND = 2e-6
+FP32_GRADIENT_BOUND = 5e-6
+BF16_BOUND = 2e-2
 VOCABULARY = 300
 LENGTHS = {
     "window edges": [63, 64, 65, 66, 127, 128, 129, 130],
