@@ -1,0 +1,65 @@
+"""The README's commands run as they stand, in order, in a copy of the repository where the quickstart has been."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+import main
+
+README = (ROOT / "README.md").read_text()
+SETUP_COMMANDS = ["bash scripts/quickstart.sh", "bash scripts/test.sh"]  # CI runs these two
+
+
+def commands(language: str) -> list[str]:
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    lines = [line.split("  #")[0].rstrip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [line for line in lines if line]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory, request):
+    folder = tmp_path_factory.mktemp("readme") / "repository"
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    for name in listed.stdout.split():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    shutil.copytree(request.getfixturevalue("tiny_model")(), folder / "quickstart" / "tiny-modernbert")
+    shutil.copy(request.getfixturevalue("sample") / "notes.csv", folder / "quickstart" / "notes.csv")
+    return folder
+
+
+def test_the_two_setup_commands_come_first_and_ci_runs_them():
+    assert commands("bash")[:2] == SETUP_COMMANDS
+    ci = (ROOT / ".ci" / "run").read_text()
+    assert all(command in ci for command in SETUP_COMMANDS)
+
+
+@pytest.mark.parametrize("command", commands("bash")[2:])
+def test_command(workplace, command):
+    path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
+    run = subprocess.run(
+        ["bash", "-c", command], cwd=workplace, capture_output=True, text=True, env=os.environ | {"PATH": path}
+    )
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("command", [c for c in commands("sh") if c.startswith("python main.py")])
+def test_command_with_a_hub_model_is_understood(command):
+    arguments = main.parse_args(shlex.split(command)[2:])
+    assert arguments.model.count("/") == 1
+
+
+def test_every_source_file_is_in_the_file_tree():
+    tree = README.split("## Files", 1)[1]
+    listed = subprocess.run(
+        ["git", "ls-files", "*.py", "*.sh", "*.yaml"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.split()
+    sources = [name for name in listed if not name.startswith(("tests/", ".ci/")) and "__init__" not in name]
+    missing = [name for name in sources if name.rsplit("/", 1)[-1] not in tree]
+    assert not missing
