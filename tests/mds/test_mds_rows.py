@@ -1,0 +1,153 @@
+"""Reading rows: nothing altered, every skip counted, every bad row named by its line."""
+
+import csv
+import gzip
+import io
+
+import pytest
+
+from bioclinical.errors import UserError
+from bioclinical.files import sha256_of_file
+from bioclinical.mds import rows
+from bioclinical.mds.rows import Format, RowReader, stem_and_suffix
+
+TEXTS = ["NA", "two\nlines", "CR\r\nLF\rkept", '"quoted", twice', "tab\tand\u00a0nbsp", "NaN", "  leading", "é漢🙂"]
+
+
+def read(path, **format):
+    reader = RowReader(path, Format(**format))
+    return [row.text for row in reader], reader
+
+
+def table(texts, delimiter=","):
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=delimiter)
+    writer.writerow(["id", "notes"])
+    writer.writerows(enumerate(texts))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("name, delimiter", [("a.csv", ","), ("a.tsv", "\t"), ("a.CSV.gz", ","), ("a.tsv.gz", "\t")])
+def test_texts_come_back_unchanged(tmp_path, name, delimiter):
+    content = table(TEXTS, delimiter).encode("utf-8")
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    texts, reader = read(path)
+    assert texts == TEXTS
+    assert reader.raw.sha256.hexdigest() == sha256_of_file(path)
+    assert reader.raw.bytes_read == path.stat().st_size
+
+
+def test_jsonl(tmp_path):
+    path = tmp_path / "a.jsonl"
+    lines = ['{"notes": "a\\nb"}', "", '{"notes": null}', '{"other": 1}', '{"notes": NaN}', '{"notes": 5}', '{"notes": " "}']
+    path.write_text("\n".join([*lines, '{"notes": "last\u2028line"}']), encoding="utf-8")
+    texts, reader = read(path)
+    assert texts == ["a\nb", "last\u2028line"]
+    assert reader.skipped == {"absent": 2, "not_text": 2, "blank": 1}
+    assert reader.row_count == 7
+
+
+def test_only_absent_and_blank_cells_are_skipped(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('id,notes\n1,\n2," \t\n\u3000"\n3,NA\n\n4,null\n')
+    texts, reader = read(path)
+    assert texts == ["NA", "null"]
+    assert reader.skipped == {"blank": 2, "absent": 1}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_encodings(tmp_path, encoding):
+    path = tmp_path / "a.csv"
+    path.write_text("notes\nnaïve café\n", encoding=encoding)
+    texts, _ = read(path, encoding="utf-8" if encoding == "utf-8-sig" else encoding)
+    assert texts == ["naïve café"]
+
+
+BAD_ROWS = {
+    "nul_byte": b"id,notes\n1,good\n2,a\0b\n3,fine\n",
+    "invalid_encoding": b"id,notes\n1,good\n2,caf\xe9\n3,fine\n",
+    "wrong_cell_count": b"id,notes\n1,good\n2,a,b\n3,fine\n",
+}
+
+
+@pytest.mark.parametrize("reason", BAD_ROWS)
+def test_a_bad_row_is_an_error_with_its_line_or_a_counted_skip(tmp_path, reason):
+    path = tmp_path / "a.csv"
+    path.write_bytes(BAD_ROWS[reason])
+    with pytest.raises(UserError, match="line 3: .*--on_bad_rows skip"):
+        read(path)
+    texts, reader = read(path, on_bad_rows="skip")
+    assert texts == ["good", "fine"] and reader.skipped == {reason: 1} and reader.row_count == 3
+
+
+def test_broken_json_is_a_bad_row(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"notes": "good"}\n{"notes": "cut\n["list"]\n{"notes": "lone \\ud800"}\n')
+    with pytest.raises(UserError, match="line 2: not a JSON object"):
+        read(path)
+    texts, reader = read(path, on_bad_rows="skip")
+    assert texts == ["good"] and reader.skipped == {"invalid_json": 2, "invalid_encoding": 1}
+
+
+@pytest.mark.parametrize("on_bad_rows", ["error", "skip"])
+@pytest.mark.parametrize("body", ['1,good\n2,"never closed\n3,fine\n', '1,good\n2,"a "quote" inside"\n3,fine\n'])
+def test_unbalanced_quotes_name_the_line_where_the_row_begins(tmp_path, body, on_bad_rows):
+    path = tmp_path / "a.csv"
+    path.write_text("id,notes\n" + body)
+    with pytest.raises(UserError, match="begins at line 3") as raised:
+        read(path, on_bad_rows=on_bad_rows)
+    assert "good" not in str(raised.value) and "closed" not in str(raised.value)
+
+
+def test_a_cell_without_end_is_stopped_early(tmp_path, monkeypatch):
+    monkeypatch.setattr(rows, "LONGEST_CELL", 1000)
+    path = tmp_path / "a.csv"
+    path.write_text('id,notes\n1,good\n2,"' + "many lines\n" * 1000)
+    with pytest.raises(UserError, match="a cell is too long in the row that begins at line 3"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    "name, content, format, message",
+    [
+        ("a.csv", b"", {}, "is empty"),
+        ("a.csv", b"id,text\n1,x\n", {}, "no column 'notes'; its first line names: 'id', 'text'"),
+        ("a.csv", b"notes\nx\n", {"key_column": "patient"}, "no column 'patient'"),
+        ("a.csv", b"notes,notes\nx,y\n", {}, "2 columns named 'notes'"),
+        ("a.jsonl", b'{"text": "x"}\n', {}, "no column 'notes'; its first line names: 'text'"),
+        ("a.csv", "notes\nx\n".encode("utf-16"), {}, "is not utf-8 text; pass its --encoding"),
+        ("a.csv", b"notes\nx\n", {"encoding": "klingon"}, "--encoding klingon is unknown"),
+        ("a.csv.gz", b"not gzip", {}, "damaged or not gzip"),
+        ("a.csv.gz", gzip.compress(table(TEXTS * 500).encode())[:-20], {}, "damaged or not gzip"),
+        ("a.xlsx", b"PK", {}, "unknown kind; allowed: .csv, .tsv, .jsonl"),
+    ],
+)
+def test_unreadable_files(tmp_path, name, content, format, message):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UserError) as raised:
+        read(path, **format)
+    assert message in str(raised.value)
+
+
+def test_a_missing_file_and_a_folder(tmp_path):
+    with pytest.raises(UserError, match="there is no file"):
+        RowReader(tmp_path / "none.csv", Format())
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(UserError, match="is a folder"):
+        RowReader(tmp_path / "folder.csv", Format())
+
+
+def test_the_error_of_a_file_without_header_shows_no_text(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('7,"Seen this morning with fever and cough, sent home."\n')
+    with pytest.raises(UserError, match="<50 characters>") as raised:
+        read(path)
+    assert "fever" not in str(raised.value)
+
+
+def test_stems(tmp_path):
+    for name in ("notes.csv", "notes.csv.gz", "notes.tsv", "notes.jsonl.gz"):
+        assert stem_and_suffix(tmp_path / name)[0] == "notes"
+    assert stem_and_suffix(tmp_path / "a_1.b.csv")[0] == "a_1.b"
