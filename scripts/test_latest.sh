@@ -14,5 +14,8 @@ python -m pip install --quiet --disable-pip-version-check --upgrade torch transf
 python -m pip install --quiet --disable-pip-version-check --no-deps -e "$root"
 cd "$root"
 export HF_HUB_OFFLINE=1
+if [ -x "$root/.venv/bin/python" ]; then  # the pinned environment: some tests compare the two
+    export BIOCLINICAL_OTHER_PYTHON="$root/.venv/bin/python"
+fi
 python -c 'import torch, transformers; print("torch", torch.__version__, "transformers", transformers.__version__)'
 python -m pytest "$@"

@@ -4,17 +4,18 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# A slice of this many tokens stays in the processor's cache: 7 instead of 60 ms a layer for 4,096 tokens of the base model.
-CPU_SLICE_TOKENS = 256
-
 
 def rotary_table(positions: Tensor, theta: float, head_dim: int) -> tuple[Tensor, Tensor]:
-    """Cosine and sine, (tokens, 1, 1, head_dim / 2) in fp32, of each position times theta^(-2i / head_dim)."""
+    """Cosine and sine, (tokens, 1, 1, head_dim) in fp32, of each position times theta^(-2i / head_dim).
+
+    Each angle stands twice, for both halves of a head; the first half's sine is negative, as the rotation has it.
+    """
     exponents = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32) / head_dim
     # In transformers' order of operations: dividing by theta^x instead would move far positions by 1e-4 radians.
     frequencies = 1.0 / theta**exponents
     angles = (positions.float()[:, None] * frequencies)[:, None, None]
-    return angles.cos(), angles.sin()
+    cos, sin = angles.cos(), angles.sin()
+    return torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
 
 
 def rotate(projected: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -23,7 +24,7 @@ def rotate(projected: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def split_heads(projected: Tensor, cos: Tensor) -> Tensor:
-    return projected.unflatten(-1, (3, -1, 2 * cos.shape[-1]))
+    return projected.unflatten(-1, (3, -1, cos.shape[-1]))
 
 
 class _Rotate(torch.autograd.Function):
@@ -50,9 +51,6 @@ class _Rotate(torch.autograd.Function):
 
 def rotate_in_place(qkv: Tensor, cos: Tensor, sin: Tensor) -> None:
     """The rotation itself, computed in fp32 whatever the type of qkv (tokens, 3, heads, head_dim)."""
-    slice_tokens = CPU_SLICE_TOKENS if qkv.device.type == "cpu" else len(qkv)
-    for query_key, c, s in zip(*(x.split(slice_tokens) for x in (qkv[:, :2], cos, sin))):
-        first, second = query_key.chunk(2, dim=-1)
-        rotated = first * c - second * s
-        second.copy_(second * c + first * s)
-        first.copy_(rotated)
+    query_key = qkv[:, :2]
+    rotated = query_key.roll(query_key.shape[-1] // 2, dims=-1) * sin
+    query_key.copy_(rotated.addcmul_(query_key, cos))
