@@ -179,6 +179,8 @@ class Conversion:
                     show_progress(bar, batch, encoded, by_rows=row_count is not None)
         finally:
             reader.close()
+        if reader.raw.bytes_read != self.identity["input_bytes"]:
+            raise UserError(f"'{self.source}' changed while it was read; run again when it is complete")
         for writer in writers.values():
             writer.flush(reader.row_count)
         counts = {split: writer.counts for split, writer in writers.items()}
@@ -190,7 +192,9 @@ class Conversion:
             for writer in writers.values()
         )
         for split, writer in writers.items():
-            write_json(self.stats_path(split), self.statistics(reader, counts[split]))
+            # By way of the work folder, which is removed at the end with whatever a kill has left in it.
+            write_json(self.work / "stats", self.statistics(reader, counts[split]))
+            os.replace(self.work / "stats", self.stats_path(split))
             writer.write_index()
         append_once(counts_file, f"{self.source} {sum(count.tokens for count in counts.values()):,}\n", journal)
         return Outcome(self.stem, counts, dict(reader.skipped), compared)

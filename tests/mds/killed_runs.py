@@ -1,9 +1,10 @@
 """Kills a conversion with SIGKILL at many moments and runs it again; prints what did not come out as if uninterrupted.
 
-    python tests/mds/killed_runs.py CSV TOKENIZER OUT [--random N] [--seed 0] [--size_limit 20000]
+    python tests/mds/killed_runs.py CSV TOKENIZER OUT [--every 1] [--random N] [--seed 0]
 
-Without --random the moments are every change to the file system (each opening for writing, renaming and removing).
-Runs as its own process, because a child may only be forked where the tokenizer's threads have never been used.
+Without --random the moments are every change to the file system (each opening for writing, renaming and removing),
+or one in --every of them.
+Runs as its own process and with the tokenizer's thread pool off, which does not survive a fork.
 """
 
 import argparse
@@ -16,9 +17,11 @@ import sys
 import time
 from pathlib import Path
 
-from bioclinical.mds.conversion import Conversion, Settings
-from bioclinical.mds.rows import Format
-from bioclinical.tokenization import load_tokenizer
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+from bioclinical.mds.conversion import Conversion, Settings  # noqa: E402
+from bioclinical.mds.rows import Format  # noqa: E402
+from bioclinical.tokenization import load_tokenizer  # noqa: E402
 
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir"}
 
@@ -30,10 +33,10 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--random", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--size_limit", type=int, default=20_000)
+    parser.add_argument("--every", type=int, default=1)
     args = parser.parse_args()
     tokenizer = load_tokenizer(args.tokenizer)
-    settings = Settings(Format(), concat_tokens=64, eval_fraction=0.3, size_limit=args.size_limit)
+    settings = Settings(Format(), concat_tokens=64, eval_fraction=0.3, size_limit=8_000)
 
     def convert(out: Path) -> None:
         Conversion(args.csv, out, settings, tokenizer, "tiny").run(out / "counts" / "token_counts.txt", 2, None)
@@ -44,7 +47,7 @@ def main() -> None:
     assert run(convert, reference, None) == 0
     duration_s = time.perf_counter() - started
     expected = content(reference)
-    moments = range(1, 10_000)
+    moments = range(1, 10_000, args.every)
     if args.random:
         moments = [random.Random(args.seed + k).uniform(0, duration_s) for k in range(args.random)]
     differing, killed, moment = [], 0, None

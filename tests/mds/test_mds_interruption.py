@@ -16,15 +16,14 @@ from bioclinical.mds.shards import SplitWriter
 HARNESS = Path(__file__).with_name("killed_runs.py")
 
 
-@pytest.mark.parametrize("moments", [[], ["--random", "4"]])
-def test_killed_and_started_again(tmp_path, notes, tiny_model, moments):
+def test_killed_and_started_again(tmp_path, notes, tiny_model):
     path = write_csv(tmp_path / "notes.csv", notes[:100] + [" "])
-    command = [sys.executable, str(HARNESS), str(path), str(tiny_model()), str(tmp_path / "runs"), *moments]
+    command = [sys.executable, str(HARNESS), str(path), str(tiny_model()), str(tmp_path / "runs"), "--every", "5"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["differing"] == []
-    assert result["killed"] >= (1 if moments else 20)
+    assert result["killed"] > 10
 
 
 @pytest.fixture
