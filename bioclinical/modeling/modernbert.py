@@ -82,9 +82,8 @@ def encode(encoder: PreTrainedModel, input_ids: Tensor, cu_seqlens: Tensor, max_
     tables = {kind: rotary_table(positions, kind.rope_theta, head_dim) for kind in set(kinds)}
     dtype = compute_dtype(encoder.layers[0].attn.Wqkv.weight)
     dropout = config.attention_dropout if encoder.training else 0.0
-    plans = {
-        kind: plan_attention(backend, cu_seqlens, tokens, max_seqlen, kind.window, dtype, dropout) for kind in set(kinds)
-    }
+    plan = functools.partial(plan_attention, backend, cu_seqlens, tokens, max_seqlen, dtype=dtype, dropout=dropout)
+    plans = {kind: plan(kind.window) for kind in set(kinds)}
     hidden = encoder.embeddings(input_ids)
     for layer, kind in zip(encoder.layers, kinds):
         run = functools.partial(run_layer, layer, attend=plans[kind], table=tables[kind])

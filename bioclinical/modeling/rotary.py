@@ -19,7 +19,10 @@ def rotary_table(positions: Tensor, theta: float, head_dim: int) -> tuple[Tensor
 
 
 def rotate(projected: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotates queries and keys of a fresh projection (tokens, 3 heads head_dim) in place, (tokens, 3, heads, head_dim)."""
+    """Rotates the queries and keys of a fresh projection, (tokens, 3 heads head_dim) -> (tokens, 3, heads, head_dim).
+
+    In place; cos and sin as from `rotary_table`.
+    """
     return split_heads(_Rotate.apply(projected, cos, sin), cos)
 
 

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification, ModernBertConfig, ModernBertForSequenceClassification
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    ModernBertConfig,
+    ModernBertForSequenceClassification,
+)
 
 from bioclinical import runtime
 from bioclinical.errors import UserError
@@ -65,7 +70,7 @@ def test_main_scores_the_same_packed_and_padded(run_main, sample, tiny_model, tm
     for attention in ("packed", "sdpa"):
         arguments = ["--dataset", dataset, "--model", tiny_model(), "--attn", attention, "--data_dir", sample / "raw"]
         code, out, err = run_main(
-            *arguments, "--output_dir", tmp_path / attention, "--limit", 64, "--epochs", 2, "--lr", "1e-3"
+            *arguments, "--output_dir", tmp_path / attention, "--limit", 32, "--epochs", 2, "--lr", "1e-3"
         )
         assert code == 0, err
         path = Path(out.splitlines()[-1])

@@ -1,6 +1,6 @@
 """transformers 4.x and 5.x give the same numbers from the same folder, whichever wrote it.
 
-Needs a second environment with the other line, as scripts/test_latest.sh has: BIOCLINICAL_OTHER_PYTHON names its Python.
+Needs a second environment with the other line (scripts/test_latest.sh has one): BIOCLINICAL_OTHER_PYTHON is its Python.
 This file is also the program that the other Python runs: `save FOLDER` or `forward FOLDER OUTPUT`.
 """
 
@@ -24,8 +24,8 @@ def save(folder: Path) -> None:
     torch.manual_seed(0)
     ids = {"pad_token_id": 0, "bos_token_id": 1, "cls_token_id": 1, "eos_token_id": 2, "sep_token_id": 2}
     sizes = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4, "num_hidden_layers": 5}
-    config = ModernBertConfig(vocab_size=300, initializer_range=0.1, global_attn_every_n_layers=2, **ids, **sizes, **THETAS)
-    ModernBertForMaskedLM(config).save_pretrained(folder)
+    other = {"vocab_size": 300, "initializer_range": 0.1, "global_attn_every_n_layers": 2}
+    ModernBertForMaskedLM(ModernBertConfig(**ids, **sizes, **other, **THETAS)).save_pretrained(folder)
 
 
 def forward(folder: Path) -> torch.Tensor:
