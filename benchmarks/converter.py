@@ -56,7 +56,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--csv", nargs="+", required=True, help="files with a column notes")
     parser.add_argument("--tokenizer", required=True, help="hub id or folder")
     parser.add_argument("--megabytes", type=float, default=100)
-    parser.add_argument("--large_megabytes", type=float, default=0, help="size for the memory of a large input (0: none)")
+    parser.add_argument("--large_megabytes", type=float, default=0, help="a larger input, once (0: none)")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--scratch", help="folder for temporary data (default: the system's)")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "converter.json")
@@ -122,9 +122,14 @@ def run_side(side: str, path: Path, tokenizer_name: str) -> dict:
         elapsed_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu_started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {
-        "tokens": tokens, "elapsed_s": elapsed_s, "cpu_s": cpu_s, "tokens_per_s": tokens / elapsed_s, "peak_memory_bytes": peak,
-        "shards_sha256": sha256, "load_average": os.getloadavg()[0],
-    }  # fmt: skip
+        "tokens": tokens,
+        "elapsed_s": elapsed_s,
+        "cpu_s": cpu_s,
+        "tokens_per_s": tokens / elapsed_s,
+        "peak_memory_bytes": peak,
+        "shards_sha256": sha256,
+        "load_average": os.getloadavg()[0],
+    }
 
 
 def ceiling(texts: list[str], encode) -> int:

@@ -44,28 +44,27 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--text_column", default="notes", help="column with the text (default: notes)")
     parser.add_argument("--encoding", default="utf-8", help="of the files (default: utf-8, with or without BOM)")
     parser.add_argument("--on_bad_rows", choices=("error", "skip"), default="error",
-                        help="rows with NUL, invalid bytes or a wrong number of cells: stop (default) or skip and count")
-    parser.add_argument("--row_count", type=int, help="rows of an input, for the time estimate only (default: its bytes)")
+                        help="rows with NUL, invalid bytes or a wrong cell count: stop (default) or skip and count")
+    parser.add_argument("--row_count", type=int, help="rows, for the time estimate only (default: by the file's bytes)")
     # Output
     parser.add_argument("--out_dir", type=Path, required=True, help="<out_dir>/<file stem>/ receives the shards")
-    parser.add_argument("--out_token_counts", type=Path, required=True, help="text file; one line is added per input")
-    parser.add_argument("--compression", help="e.g. zstd or zstd:7 (default: none); needs streaming: true when training")
+    parser.add_argument("--out_token_counts", type=Path, required=True, help="text file; gets a line per input")
+    parser.add_argument("--compression", help="e.g. zstd, zstd:7 (default: none); then train with streaming: true")
     parser.add_argument("--size_limit", default="64mb", help="size of a shard before compression (default: 64mb)")
     parser.add_argument("--eval_fraction", type=float, default=0.0,
-                        help="share of documents for <out_dir>/eval, the rest to <out_dir>/train (default: 0, no split)")
+                        help="share of documents for <out_dir>/eval, the rest to <out_dir>/train (default: 0)")
     parser.add_argument("--split_by", metavar="COLUMN",
                         help="column whose value decides the split, e.g. a patient id (default: the text itself)")
-    parser.add_argument("--merge", action="store_true", help="also build the root index of all folders at the end")
+    parser.add_argument("--merge", action="store_true", help="also build the root index at the end")
     # Tokens
     parser.add_argument("--tokenizer", default="answerdotai/ModernBERT-base", help="hub id or folder")
     parser.add_argument("--concat_tokens", type=int, default=8192,
-                        help="most ids in a sample, special tokens included (default: 8192); documents are never joined")
+                        help="most ids in a sample, special tokens included (default: 8192)")
     parser.add_argument("--bos_text", default="[CLS]", help="token put before every sample (default: [CLS])")
     parser.add_argument("--eos_text", default="[SEP]", help="token put after every sample (default: [SEP])")
     parser.add_argument("--no_wrap", action="store_true", help="write neither --bos_text nor --eos_text")
     # Run time
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
-                        else os.cpu_count(), help="threads that tokenise (default: all cores)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="tokenising threads (default: all cores)")
     return parser.parse_args()
 
 
@@ -137,16 +136,22 @@ def print_outcome(outcome: Outcome) -> None:
 
 def print_next_steps(args: argparse.Namespace, settings: Settings) -> None:
     """Merges or says how to, and prints the lines to set in the trainer's YAML."""
-    roots = [args.out_dir / split for split in split_names(settings.eval_fraction)] if settings.eval_fraction else [args.out_dir]
+    has_eval = settings.eval_fraction > 0
+    roots = [args.out_dir / split for split in split_names(settings.eval_fraction)] if has_eval else [args.out_dir]
     for root in roots:
         if not args.merge:
             print(f"build the root index: python pretraining_resources/merge_mds.py {root}")
         elif any(root.glob("*/index.json")):
-            print(f"{root}: index of {len(merge(root).folders)} folders, {merge(root).samples:,} samples")
+            merged = merge(root)
+            print(f"{root}: index of {len(merged.folders)} folders, {merged.samples:,} samples")
     tokens = sum(json.loads(path.read_text())["counts"]["tokens"] for path in roots[0].glob("*.stats.json"))
-    parent = args.out_dir if settings.eval_fraction else args.out_dir.parent if args.out_dir.name in (TRAIN, EVAL) else None
     print("\nin the training YAML:")
-    print(f"data_local: {parent or args.out_dir}" + ("" if parent else "  # and an empty split: in its loaders"))
+    if has_eval:
+        print(f"data_local: {args.out_dir}")
+    elif args.out_dir.name in (TRAIN, EVAL):
+        print(f"data_local: {args.out_dir.parent}")
+    else:
+        print(f"data_local: {args.out_dir}  # and an empty split: in its loaders")
     print(f"max_duration: {tokens:_}tok  # 1 pass; 3 passes: {3 * tokens:_}tok")
     if settings.compression:
         print(

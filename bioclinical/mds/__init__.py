@@ -1,1 +1,1 @@
-"""CSV of notes -> tokenised MDS: reading rows, tokenising, splitting, writing shards, verifying, merging, inspecting."""
+"""CSV of notes -> tokenised MDS: rows, tokens, splits, shards, verification, merging, inspection."""

@@ -107,7 +107,9 @@ class Conversion:
                 outcome = self.convert(journal, counts_file, workers, row_count)
                 self.journal_path.unlink()
         except Timeout as error:
-            raise UserError(f"another process is converting '{self.source}' into '{self.out_dir}'; wait for it") from error
+            raise UserError(
+                f"another process is converting '{self.source}' into '{self.out_dir}'; wait for it"
+            ) from error
         remove(self.work)
         return outcome
 
@@ -161,17 +163,8 @@ class Conversion:
 
     def convert(self, journal: Journal, counts_file: Path, workers: int, row_count: int | None) -> Outcome:
         """The work itself, in the order that the module's docstring names."""
-        settings = self.settings
-        writers = {
-            split: SplitWriter(
-                root / self.stem, journal.shards[split], journal, self.encoder.dtype, settings.compression, settings.size_limit
-            )
-            for split, root in self.roots.items()
-        }
-        for writer in writers.values():
-            writer.drop_incomplete()
-        spots = SpotTexts()
-        reader = RowReader(Path(self.source), settings.format)
+        writers = {split: self.open_writer(split, journal) for split in self.roots}
+        reader, spots = RowReader(Path(self.source), self.settings.format), SpotTexts()
         try:
             with self.progress(row_count) as bar:
                 for batch, encoded in self.encoded(self.batches(reader, writers, spots, workers)):
@@ -192,12 +185,25 @@ class Conversion:
             for writer in writers.values()
         )
         for split, writer in writers.items():
-            # By way of the work folder, which is removed at the end with whatever a kill has left in it.
-            write_json(self.work / "stats", self.statistics(reader, counts[split]))
-            os.replace(self.work / "stats", self.stats_path(split))
-            writer.write_index()
+            self.publish(split, writer, reader)
         append_once(counts_file, f"{self.source} {sum(count.tokens for count in counts.values()):,}\n", journal)
         return Outcome(self.stem, counts, dict(reader.skipped), compared)
+
+    def open_writer(self, split: str, journal: Journal) -> SplitWriter:
+        """The writer of a split, standing after its last complete shard."""
+        folder, settings = self.roots[split] / self.stem, self.settings
+        records = journal.shards[split]
+        writer = SplitWriter(folder, records, journal, self.encoder.dtype, settings.compression, settings.size_limit)
+        writer.drop_incomplete()
+        return writer
+
+    def publish(self, split: str, writer: SplitWriter, reader: RowReader) -> None:
+        """Writes a split's statistics, then its index."""
+        make_folder(self.roots[split])
+        # By way of the work folder, which is removed at the end with whatever a kill has left in it.
+        write_json(self.work / "stats", self.statistics(reader, writer.counts))
+        os.replace(self.work / "stats", self.stats_path(split))
+        writer.write_index()
 
     def batches(
         self, reader: RowReader, writers: dict[str, SplitWriter], spots: SpotTexts, workers: int

@@ -11,7 +11,7 @@ from bioclinical.mds.shards import INDEX, read_index, stored
 
 @dataclass(frozen=True)
 class Merged:
-    """What a merge found: folders in the new index, which of them are new or gone since the former, and unfinished ones."""
+    """What a merge found: folders in the new index, those new or gone since the former one, and unfinished ones."""
 
     folders: list[str]
     added: list[str]
@@ -43,12 +43,12 @@ def merge(root: Path) -> Merged:
         raise UserError(f"the folders hold different columns: {found}; convert them with one tokenizer")
     former = former_folders(root)
     write_text(root / INDEX, json.dumps({"version": 2, "shards": shards}, sort_keys=True))
-    unfinished = sorted({path.parent for path in root.rglob("shard.*.mds*")} - {root / folder for folder in folders} - {root})
+    holding_shards = {path.parent.relative_to(root).as_posix() for path in root.rglob("shard.*.mds*")}
     return Merged(
         folders,
         [folder for folder in folders if former is not None and folder not in former],
         [folder for folder in former or [] if folder not in folders],
-        [path.relative_to(root).as_posix() for path in unfinished],
+        sorted(holding_shards - {*folders, "."}),
         sum(info["samples"] for info in shards),
     )
 

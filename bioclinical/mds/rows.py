@@ -136,7 +136,7 @@ class RowReader:
             lines = io.TextIOWrapper(buffered, encoding=encoding, errors="surrogateescape", newline=newline)
             yield from self.cells(lines) if self.suffix in DELIMITERS else self.objects(lines)
         except LookupError as error:
-            raise UserError(f"--encoding {self.format.encoding} is unknown; examples: utf-8, latin-1, cp1252") from error
+            raise UserError(f"--encoding {self.format.encoding} is unknown; e.g. utf-8, latin-1, cp1252") from error
         except UnicodeDecodeError as error:
             raise UserError(f"'{self.path}' is not valid {self.format.encoding}; pass its --encoding") from error
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:

@@ -68,7 +68,7 @@ class Journal:
         if not path.exists():
             return None
         content = json.loads(path.read_text(encoding="utf-8"))
-        shards = {split: [ShardRecord.from_json(value) for value in values] for split, values in content["shards"].items()}
+        shards = {split: list(map(ShardRecord.from_json, values)) for split, values in content["shards"].items()}
         return cls(path, content["settings"], shards, content["counts_file_bytes"])
 
 

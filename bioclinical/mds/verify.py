@@ -34,7 +34,11 @@ class SpotTexts:
 
 
 def verify_split(
-    folder: Path, records: list[ShardRecord], encoder: Encoder, tokenizer: PreTrainedTokenizerFast, texts: dict[int, str]
+    folder: Path,
+    records: list[ShardRecord],
+    encoder: Encoder,
+    tokenizer: PreTrainedTokenizerFast,
+    texts: dict[int, str],
 ) -> int:
     """Checks every shard's hash and counts, and the documents in `texts` (row -> text); gives how many it compared.
 
@@ -49,7 +53,7 @@ def verify_split(
         with open_shard(folder, record.info) as reader:
             lengths = sample_lengths(reader)
             if (len(lengths), int(lengths.sum())) != (record.counts.samples, record.counts.tokens):
-                raise RunFailed(f"reading back: '{folder}' shard {reader.raw_data.basename} has other counts than written")
+                raise RunFailed(f"reading back: '{folder}/{reader.raw_data.basename}' has other counts than written")
             for row, first, count in record.spot_checks:
                 if row not in texts:
                     continue

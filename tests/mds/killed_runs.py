@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def run(convert, out: Path, moment: int | float | None) -> int:
-    """Converts in a child; an int kills it at that change, a float after so many seconds. Its exit code, -9 if killed."""
+    """Converts in a child, killed at a change (int) or after seconds (float). Its exit code, -9 if killed."""
     child = os.fork()
     if child == 0:
         if isinstance(moment, int):

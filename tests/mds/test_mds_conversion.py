@@ -55,7 +55,8 @@ def test_streaming_dataset_reads_it(convert, tmp_path, notes_csv):
     assert convert(notes_csv)[0] == 0
     folder = tmp_path / "out" / "notes"
     dataset = StreamingDataset(local=str(folder), batch_size=1, validate_hash="sha256")
-    assert [dataset[index]["input_ids"].tolist() for index in range(len(dataset))] == [x.tolist() for x in samples(folder)]
+    read = [dataset[index]["input_ids"].tolist() for index in range(len(dataset))]
+    assert read == [sample.tolist() for sample in samples(folder)]
 
 
 def test_output_does_not_depend_on_the_workers(convert, tmp_path, notes_csv, monkeypatch):
@@ -72,7 +73,8 @@ def test_zstd_holds_the_same_samples_and_warns(convert, tmp_path, notes_csv):
     assert code == 0 and "streaming: true" in out and "cannot read" in out
     packed = StreamingDataset(local=str(tmp_path / "packed" / "notes"), batch_size=1, validate_hash="sha256")
     plain = samples(tmp_path / "out" / "notes")
-    assert [packed[index]["input_ids"].tolist() for index in range(len(packed))] == [sample.tolist() for sample in plain]
+    read = [packed[index]["input_ids"].tolist() for index in range(len(packed))]
+    assert read == [sample.tolist() for sample in plain]
 
 
 def test_no_wrap_and_other_tokens(convert, tmp_path, notes_csv, texts, tokenizer):
@@ -134,7 +136,8 @@ def test_skips_are_counted_and_printed(convert, tmp_path):
     shutil.rmtree(tmp_path / "out")
     code, out, err = convert(path, "--on_bad_rows", "skip")
     assert code == 0 and "1 absent, 1 not_text, 1 blank, 1 nul_byte" in out
-    assert stats(tmp_path / "out" / "a.stats.json")["skipped_rows"] == {"absent": 1, "blank": 1, "not_text": 1, "nul_byte": 1}
+    skipped = stats(tmp_path / "out" / "a.stats.json")["skipped_rows"]
+    assert skipped == {"absent": 1, "blank": 1, "not_text": 1, "nul_byte": 1}
 
 
 def test_a_finished_input_is_left_alone(convert, tmp_path, notes_csv):
@@ -168,7 +171,8 @@ def test_an_error_in_the_middle_keeps_the_finished_shards_for_the_next_run(conve
     damaged.write_bytes(good + b'"never closed\n')
     code, _, err = convert(damaged)
     assert code == 2 and "quotes do not pair up" in err and "Traceback" not in err
-    assert not (tmp_path / "out" / "notes" / "index.json").exists() and not (tmp_path / "out" / "token_counts.txt").exists()
+    assert not (tmp_path / "out" / "notes" / "index.json").exists()
+    assert not (tmp_path / "out" / "token_counts.txt").exists()
     damaged.write_bytes(good)
     code, _, err = convert(damaged)
     assert code == 2 and "input_bytes" in err

@@ -56,7 +56,12 @@ def test_ctrl_c_keeps_complete_shards_and_they_are_not_written_again(interrupted
     times = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     encoded = []
     real = conversion.write_batch
-    monkeypatch.setattr(conversion, "write_batch", lambda batch, *rest: (encoded.extend(batch.rows), real(batch, *rest)))
+
+    def spy(batch, *rest):
+        encoded.extend(batch.rows)
+        real(batch, *rest)
+
+    monkeypatch.setattr(conversion, "write_batch", spy)
     begun.run(tmp_path / "b.txt", 1, None)
     assert files_of(out) == files_of(whole)
     assert all((out / name).stat().st_mtime_ns == time for name, time in times.items())

@@ -40,8 +40,8 @@ def test_texts_come_back_unchanged(tmp_path, name, delimiter):
 
 def test_jsonl(tmp_path):
     path = tmp_path / "a.jsonl"
-    lines = ['{"notes": "a\\nb"}', "", '{"notes": null}', '{"other": 1}', '{"notes": NaN}', '{"notes": 5}', '{"notes": " "}']
-    path.write_text("\n".join([*lines, '{"notes": "last\u2028line"}']), encoding="utf-8")
+    cells = ['"a\\nb"', "null", "NaN", "5", '" "', '"last\u2028line"']
+    path.write_text("\n\n".join([*(f'{{"notes": {cell}}}' for cell in cells), '{"other": 1}']), encoding="utf-8")
     texts, reader = read(path)
     assert texts == ["a\nb", "last\u2028line"]
     assert reader.skipped == {"absent": 2, "not_text": 2, "blank": 1}

@@ -125,14 +125,15 @@ def test_best_fit():
 
 def test_histogram_counts_every_sample():
     lines = histogram_lines(np.array([3, 4, 5, 7, 8, 8192]))
-    assert [line.split()[:4] for line in lines][:3] == [["2", "to", "3", "1"], ["4", "to", "7", "3"], ["8", "to", "15", "1"]]
+    assert [" ".join(line.split()[:4]) for line in lines[:3]] == ["2 to 3 1", "4 to 7 3", "8 to 15 1"]
     assert sum(int(line.split()[3]) for line in lines) == 6
 
 
 def test_verification_finds_what_differs(tmp_path, notes, tokenizer, monkeypatch):
     """Each fault that the reading back exists for, planted after the writing."""
     path = write_csv(tmp_path / "a.csv", notes[:60])
-    conversion = Conversion(str(path), tmp_path / "out", Settings(concat_tokens=64, size_limit=20_000), tokenizer, "tiny")
+    settings = Settings(concat_tokens=64, size_limit=20_000)
+    conversion = Conversion(str(path), tmp_path / "out", settings, tokenizer, "tiny")
     seen = {}
 
     def spy(folder, records, encoder, public, texts):
