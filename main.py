@@ -27,6 +27,9 @@ from bioclinical.tasks.task import SPLITS, TaskData
 from bioclinical.tokenization import choose_max_length, load_tokenizer
 from dataloader import TASKS, get_task
 
+MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja", ".md")
+LARGEST_NUMBER = 2**32  # NumPy takes no larger seed
+
 
 def main() -> None:
     args = parse_args(sys.argv[1:])
@@ -53,13 +56,15 @@ def main() -> None:
     )
     path = identity.path(Path(args.output_dir))
     make_folder(path.parent)
+    if config.pad_token_id is None:
+        config.pad_token_id = tokenizer.pad_token_id
     with exclusive(path):
-        if is_finished(path) and not args.overwrite:
+        if not args.overwrite and is_finished(path):
             refuse_unsaved_model(args.save_model)
             print("this run is finished already (--overwrite repeats it)")
             print(path)
             return
-        check_save_folder(args.save_model, args.overwrite)
+        check_save_folder(args)
         runtime.seed_everything(settings.seed)
         model, attention = load_model(
             args.model,
@@ -71,7 +76,7 @@ def main() -> None:
             args.revision,
             args.trust_remote_code,
         )
-        choices = {"device": device, "precision": precision, "attention": attention}
+        choices = {"device": device, "dtype": precision, "attention": attention}
         choices["max_length"] = runtime.Choice(str(max_length), reason)
         print_plan(data, choices)
         result = new_result(args, identity, data, choices)
@@ -91,10 +96,12 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--model", required=True, help="hub id, or folder in Hugging Face layout")
     recipe = parser.add_argument_group("recipe (defaults as published)")
     recipe.add_argument("--lr", type=positive(float), default=default.lr, help="peak learning rate (default: 2e-5)")
-    recipe.add_argument("--wd", type=float, default=default.wd, help="AdamW weight decay (default: 0.01)")
+    recipe.add_argument(
+        "--wd", type=at_least_zero(float), default=default.wd, help="AdamW weight decay (default: 0.01)"
+    )
     recipe.add_argument("--epochs", type=positive(int), default=default.epochs, help="default: 3")
     recipe.add_argument(
-        "--seed", type=int, default=default.seed, help="training seed (default: 42); splits do not move"
+        "--seed", type=at_least_zero(int), default=default.seed, help="training seed (default: 42); splits do not move"
     )
     recipe.add_argument(
         "--batch_size", type=positive(int), default=default.batch_size, help="examples a step (default: 16)"
@@ -129,11 +136,24 @@ def positive(number: type):
 
     def parse(text: str):
         value = number(text)
-        if not value > 0:
-            raise argparse.ArgumentTypeError(f"{text} is not above zero")
+        if not 0 < value < LARGEST_NUMBER:
+            raise argparse.ArgumentTypeError(f"{text} is not above zero, or too large")
         return value
 
     parse.__name__ = f"positive {number.__name__}"
+    return parse
+
+
+def at_least_zero(number: type):
+    """An argparse type: zero or a positive number."""
+
+    def parse(text: str):
+        value = number(text)
+        if not 0 <= value < LARGEST_NUMBER:
+            raise argparse.ArgumentTypeError(f"{text} is below zero or too large")
+        return value
+
+    parse.__name__ = number.__name__
     return parse
 
 
@@ -165,12 +185,25 @@ def refuse_unsaved_model(folder: str | None) -> None:
         )
 
 
-def check_save_folder(folder: str | None, overwrite: bool) -> None:
-    """Raises UserError, before any work, where the model could not be saved."""
-    if folder and Path(folder).exists() and not overwrite:
+def check_save_folder(args: argparse.Namespace) -> None:
+    """Raises UserError, before any work, where the model could not be saved or something else would be replaced."""
+    if not args.save_model:
+        return
+    folder = Path(args.save_model)
+    if folder.exists() and not args.overwrite:
         raise UserError(f"--save_model: '{folder}' exists; choose another folder or add --overwrite")
-    if folder:
-        make_folder(Path(folder).parent)
+    if folder.exists() and (not is_saved_model(folder) or folder.resolve() == Path(args.model).resolve()):
+        raise UserError(f"--save_model: '{folder}' is not a model saved by an earlier run; choose another folder")
+    probe = folder.parent / f"{folder.name}.writable"
+    with atomic_path(probe) as partial:
+        partial.mkdir()
+    remove(probe)
+
+
+def is_saved_model(folder: Path) -> bool:
+    """Whether a folder holds a model with its tokenizer and nothing else."""
+    files = list(folder.iterdir()) if folder.is_dir() else []
+    return (folder / "config.json").is_file() and all(f.is_file() and f.suffix in MODEL_SUFFIXES for f in files)
 
 
 def print_plan(data: TaskData, choices: dict[str, runtime.Choice]) -> None:
@@ -232,11 +265,11 @@ def train_and_store(
     except NonFiniteError as error:
         write_result(path, result | {"status": "failed", "failure": str(error)}, predictions=[])
         raise
+    write_result(path, result | finished_part(outcome), outcome.predictions)
     if args.save_model:
         with atomic_path(Path(args.save_model)) as partial:
             model.save_pretrained(partial)
             tokenizer.save_pretrained(partial)
-    write_result(path, result | finished_part(outcome), outcome.predictions)
     remove(run_dir)
     print_scores(outcome, data.task.selection_metric)
 

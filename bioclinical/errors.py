@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+import textwrap
 from typing import Callable
 
 
@@ -18,7 +19,24 @@ DISK_FULL_HINT = (
     "the disk is full; nothing half-written was kept as a result. Free some space and run the command again"
 )
 # torch and safetensors report a full disk in their own words instead of raising OSError(ENOSPC).
-DISK_FULL_WORDS = ("No space left", "StorageFull", "PytorchStreamWriter failed writing", "Disk quota exceeded")
+DISK_FULL_WORDS = (
+    "No space left",
+    "StorageFull",
+    "PytorchStreamWriter failed writing",
+    "Disk quota exceeded",
+    "unexpected pos",
+)
+# What a path given by the user may be wrong in.
+UNUSABLE_PATH = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.EBUSY,
+)
 
 
 def is_disk_full(error: BaseException) -> bool:
@@ -29,7 +47,7 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def run_cli(main: Callable[[], object]) -> None:
-    """Runs a script's `main` and ends the process: 0, 1 (RunFailed), 2 (UserError, full disk, no access), 130 (Ctrl-C).
+    """Runs a script's `main` and ends the process: 0, 1 (RunFailed), 2 (UserError, unusable disk), 130 (Ctrl-C), 141.
 
     Any other exception is a fault of this repository and keeps its traceback.
     """
@@ -42,14 +60,14 @@ def run_cli(main: Callable[[], object]) -> None:
     except KeyboardInterrupt:
         end(130, "stopped by Ctrl-C")
     except BrokenPipeError:
-        # The reader of our output (head, less) went away; what was asked for has been delivered.
+        # The reader of our output (head, less) went away: end as other programs do, without a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except PermissionError as error:
-        end(2, f"no permission to access '{error.filename}'; choose another folder or change its permissions")
+        sys.exit(141)
     except Exception as error:
         if is_disk_full(error):
             end(2, DISK_FULL_HINT)
+        if isinstance(error, OSError) and error.errno in UNUSABLE_PATH:
+            end(2, f"cannot use '{error.filename}' ({error.strerror}); choose another place or change its permissions")
         raise
 
 
@@ -57,3 +75,9 @@ def end(code: int, message: str) -> None:
     """Prints the one sentence on stderr and exits with `code`."""
     print(f"error: {message}", file=sys.stderr, flush=True)
     sys.exit(code)
+
+
+def first_line(error: BaseException, longest: int = 200) -> str:
+    """The beginning of an error's message on one line, for one-sentence reports."""
+    lines = str(error).strip().splitlines()
+    return textwrap.shorten(" ".join(lines[:2]).rstrip(". "), longest, placeholder=" ...") or type(error).__name__

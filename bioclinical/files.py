@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -15,16 +16,24 @@ from bioclinical.errors import UserError, is_disk_full
 def atomic_path(path: Path) -> Iterator[Path]:
     """Gives a path beside `path` to write (a file or a folder), renamed to `path` only if the block succeeds.
 
-    A folder that already stands at `path` is replaced. Raises UserError where the parent cannot be created.
+    A folder that already stands at `path` is replaced. Raises UserError where nothing can be written there.
     """
-    path = Path(path)
+    path = Path(path).resolve()
+    if path.exists() and not path.is_file() and not path.is_dir():  # /dev/stdout, a pipe: nothing to rename there
+        yield path
+        return
     make_folder(path.parent)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     try:
         yield partial
         if partial.is_dir() and path.is_dir():
             shutil.rmtree(path)
         os.replace(partial, path)
+    except OSError as error:
+        remove(partial)
+        if is_disk_full(error):
+            raise
+        raise UserError(f"cannot write '{path}' ({error.strerror}); choose another place") from error
     except BaseException:
         remove(partial)
         raise

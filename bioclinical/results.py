@@ -4,15 +4,18 @@ python -m bioclinical.results outputs [--dataset D] [--csv FILE] [--markdown FIL
 """
 
 import argparse
+import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from bioclinical.errors import UserError, run_cli
-from bioclinical.files import atomic_path, sha256_of_json, write_json, write_text
+from bioclinical.errors import UserError, first_line, run_cli
+from bioclinical.files import atomic_path, remove, sha256_of_json, write_json, write_text
+from bioclinical.finetuning.settings import Settings
 from bioclinical.metrics import scalars
 
 Result = dict[str, Any]
@@ -61,6 +64,7 @@ def predictions_path(result_path: Path) -> Path:
 
 def write_result(path: Path, result: Result, predictions: list[dict[str, Any]]) -> None:
     """Writes predictions, then the result; the result's file exists only when both are complete."""
+    remove(predictions_path(path))
     if predictions:
         write_text(predictions_path(path), "".join(json.dumps(p, ensure_ascii=False) + "\n" for p in predictions))
     write_json(path, result)
@@ -71,7 +75,9 @@ def read_result(path: Path) -> Result:
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"'{path}' is not a readable result ({type(error).__name__})") from error
+        raise UserError(
+            f"'{path}' is not a readable result ({type(error).__name__}); --overwrite replaces it"
+        ) from error
     missing = [key for key in REQUIRED_KEYS if not isinstance(result, dict) or key not in result]
     if missing:
         raise UserError(f"'{path}' is not a result file: it lacks {', '.join(missing)}")
@@ -89,10 +95,15 @@ def read_results(output_dir: Path, dataset: str | None = None) -> tuple[list[Res
     for path in sorted(Path(output_dir).glob("*/*/seed=*.json")):
         try:
             result = read_result(path)
+            metric_rows(result)
+            wanted = dataset is None or result["dataset"].lower() == dataset.lower()
         except UserError as error:
             problems.append(str(error))
             continue
-        if dataset is None or result["dataset"].lower() == dataset.lower():
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            problems.append(f"'{path}' is not a result file ({type(error).__name__}: {first_line(error)})")
+            continue
+        if wanted:
             results.append(result)
     return results, problems
 
@@ -125,7 +136,7 @@ def metric_order(column: pd.Series) -> pd.Series:
 
 
 def metric_rows(result: Result) -> list[dict[str, Any]]:
-    """The test scores of one result (fractions become percent), its baseline's, or none if it failed."""
+    """The test scores of one result (fractions become percent) and its baseline's; NaN for a run that failed."""
     identity = result["identity"]
     common = {
         "dataset": result["dataset"],
@@ -134,14 +145,13 @@ def metric_rows(result: Result) -> list[dict[str, Any]]:
     }
     run = {"model": result["model_name"], "settings": described_settings(result["config"])}
     baseline = {"model": BASELINE_MODEL, "settings": "", "group": "", "seed": 0}
+    run |= {"group": identity["group"], "seed": result["seed"]}
+    if result["status"] == "failed":
+        return [common | run | {"metric": result["selection_metric"], "score": math.nan}]
     rows = []
     for name, value in scalars(result["metrics"].get("test", {})).items():
         if is_fraction(name):
-            rows.append(
-                common
-                | run
-                | {"group": identity["group"], "seed": result["seed"], "metric": name, "score": 100 * value}
-            )
+            rows.append(common | run | {"metric": name, "score": 100 * value})
     for name, value in scalars(result["metrics"].get("baseline", {})).items():
         if is_fraction(name):
             rows.append(common | baseline | {"metric": name, "score": 100 * value})
@@ -154,10 +164,10 @@ def is_fraction(metric: str) -> bool:
 
 
 def described_settings(config: dict[str, Any]) -> str:
-    """The settings that users vary, in a few words."""
-    shown = f"lr={config['lr']:g} epochs={config['epochs']} batch={config['batch_size'] * config['accumulation_steps']}"
-    for name in ("precision", "group_by_length", "limit"):
-        if config.get(name) not in (None, False, "fp32"):
+    """The settings that users vary most, and those that differ from the published recipe."""
+    shown = f"lr={config['lr']:g} epochs={config['epochs']} batch={config['batch_size']} length={config['max_length']}"
+    for name, default in dataclasses.asdict(Settings()).items():
+        if name not in ("lr", "epochs", "batch_size", "max_length", "seed") and config[name] != default:
             shown += f" {name}={config[name]}"
     return shown
 
@@ -193,10 +203,6 @@ def main() -> None:
     if not results:
         raise UserError(f"no results under '{args.output_dir}'" + (f" for {args.dataset}" if args.dataset else ""))
     summary = table(results)
-    if summary.empty:
-        raise UserError(
-            f"all {len(results)} runs under '{args.output_dir}' failed; see 'failure' in their result files"
-        )
     shown = printable(summary)
     print(shown.to_string(index=False))
     if args.csv:

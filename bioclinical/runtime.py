@@ -41,11 +41,12 @@ class Choice:
 
 
 def use_one_gpu() -> None:
-    """Hides all GPUs but the first, unless the user chose; call before CUDA is touched.
+    """Hides all GPUs but the first of those the user allows; call before CUDA is touched.
 
     HF Trainer would otherwise spread one run over all of them (DataParallel) and multiply its batch size.
     """
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+    os.environ["CUDA_VISIBLE_DEVICES"] = allowed.split(",")[0]
 
 
 def choose_device() -> Choice:

@@ -34,7 +34,6 @@ ROBERTA_TOKENS = {
 }
 CONTEXT = 512
 
-# family -> (config class, model class, tokenizer class, kind of sub-words, special tokens, extra config values)
 
 
 class Family(NamedTuple):

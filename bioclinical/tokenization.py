@@ -1,19 +1,17 @@
 """Loading a tokenizer the one way this project uses it (fast, leading space added), and its length limit."""
 
-import json
-import textwrap
 from pathlib import Path
-from typing import Any
 
+from tokenizers import Regex, normalizers
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerFast
 
-from bioclinical.errors import UserError
+from bioclinical.errors import UserError, first_line
 
 # Published rule: a stated limit of this size or more is a placeholder for "none stated".
 UNSTATED_LENGTH = 10_000
 LENGTH_IF_UNSTATED = 512
 # These families number their positions from padding_idx + 1, so that many position embeddings are never used.
-OFFSET_POSITION_FAMILIES = ("roberta", "xlm-roberta", "camembert", "longformer")
+OFFSET_POSITION_FAMILIES = ("roberta", "xlm-roberta", "camembert", "longformer", "mpnet")
 
 
 def load_tokenizer(
@@ -43,33 +41,23 @@ def load_tokenizer(
 
 
 def add_prefix_space(tokenizer: PreTrainedTokenizerFast, name: str | Path) -> None:
-    """Makes every byte-level step add the leading space, and verifies the effect on a word.
+    """Makes a byte-level tokenizer read a text as if a blank stood before it, and verifies the effect.
 
-    transformers applies the keyword only where the byte-level step is not nested in a sequence of steps.
+    transformers applies the keyword only where the byte-level step stands alone. Behind other steps (Llama-3 style) it
+    would add a blank to every piece, so there the text itself gets the blank.
     """
     backend = tokenizer.backend_tokenizer
-    if backend.pre_tokenizer is None:
+    if backend.pre_tokenizer is None or "ByteLevel" not in str(backend.pre_tokenizer):
         return
-    steps = json.loads(backend.pre_tokenizer.__getstate__())
-    byte_level = [step for step in nested_steps(steps) if step.get("type") == "ByteLevel"]
-    if not byte_level:
-        return
-    if not any(step["add_prefix_space"] for step in byte_level):
-        # Only the first step sees the text as it was given; the later ones see its pieces.
-        byte_level[0]["add_prefix_space"] = True
-        pre_tokenizer = backend.pre_tokenizer
-        pre_tokenizer.__setstate__(json.dumps(steps).encode("utf-8"))
-        backend.pre_tokenizer = pre_tokenizer
-    if tokenizer.encode("patient", add_special_tokens=False) != tokenizer.encode(" patient", add_special_tokens=False):
+    probe = "patient, 12-3."
+    expected = tokenizer.encode(" " + probe, add_special_tokens=False)
+    if tokenizer.encode(probe, add_special_tokens=False) != expected:
+        # A blank in front, taken away again from a text that begins with one.
+        blank_before = [normalizers.Prepend(" "), normalizers.Replace(Regex(r"\A (?=\s)"), "")]
+        steps = [backend.normalizer, *blank_before] if backend.normalizer else blank_before
+        backend.normalizer = normalizers.Sequence(steps)
+    if tokenizer.encode(probe, add_special_tokens=False) != expected:
         raise UserError(f"the tokenizer of '{name}' ignores add_prefix_space=True; its tokenizer.json must allow it")
-
-
-def nested_steps(step: dict[str, Any]) -> list[dict[str, Any]]:
-    """A pre-tokenizer's steps, those inside sequences included."""
-    steps = [step]
-    for inner in step.get("pretokenizers", []):
-        steps += nested_steps(inner)
-    return steps
 
 
 def tokenizer_length(tokenizer: PreTrainedTokenizerFast) -> int:
@@ -84,7 +72,7 @@ def context_limit(config: PretrainedConfig) -> int | None:
         return None
     positions = getattr(config, "max_position_embeddings", None)
     if positions and config.model_type in OFFSET_POSITION_FAMILIES:
-        return positions - config.pad_token_id - 1
+        return positions - (1 if config.pad_token_id is None else config.pad_token_id) - 1
     return positions
 
 
@@ -93,23 +81,15 @@ def choose_max_length(
 ) -> tuple[int, str]:
     """The maximum length in tokens and its reason. Raises UserError where the model has fewer positions."""
     limit = context_limit(config)
-    if requested is None:
+    if requested is not None:
+        length, reason = requested, "asked for"
+    elif limit and limit < tokenizer_length(tokenizer):
+        stated = tokenizer_length(tokenizer)
+        length, reason = limit, f"the model has {limit} positions, fewer than its tokenizer states ({stated})"
+    else:
         length, reason = tokenizer_length(tokenizer), "published rule: the tokenizer's limit, or 512 if unstated"
-        if limit and limit < length:
-            return limit, f"the model has {limit} positions, fewer than its tokenizer states ({length})"
-        return length, reason
     smallest = tokenizer.num_special_tokens_to_add() + 1
-    if requested < smallest or (limit and requested > limit):
+    if length < smallest or (limit and length > limit):
         allowed = f"{smallest} to {limit}" if limit else f"{smallest} or more"
-        raise UserError(f"--max_length {requested} does not fit this model; allowed: {allowed}")
-    return requested, "asked for"
-
-
-def first_line(error: BaseException, longest: int = 200) -> str:
-    """The first line of an error's message, shortened, for one-sentence reports."""
-    text = str(error).strip()
-    return (
-        textwrap.shorten(text.splitlines()[0].rstrip(". "), longest, placeholder=" ...")
-        if text
-        else type(error).__name__
-    )
+        raise UserError(f"--max_length {length} does not fit this model; allowed: {allowed}")
+    return length, reason

@@ -27,7 +27,7 @@ find_python() {
 }
 
 list_gpus() {
-    if [ -n "${CUDA_VISIBLE_DEVICES:-}" ]; then
+    if [ -n "${CUDA_VISIBLE_DEVICES+set}" ]; then  # empty: the user wants no GPU
         echo "${CUDA_VISIBLE_DEVICES//,/ }"
     elif command -v nvidia-smi >/dev/null; then
         nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null | tr '\n' ' '
@@ -55,8 +55,11 @@ done
 [ -n "$dataset" ] || fail "--dataset is required, e.g. --dataset ChemProt"
 [ -n "$model" ] || fail "--model is required: a hub id or a folder"
 [ ${#seeds[@]} -gt 0 ] || fail "--seeds is empty"
+seen=" "
 for seed in "${seeds[@]}"; do
     [[ "$seed" =~ ^[0-9]+$ ]] || fail "seed '$seed' is not a whole number"
+    [[ "$seen" != *" $seed "* ]] || fail "seed $seed is named twice"
+    seen+="$seed "
 done
 read -r -a gpus <<< "$(list_gpus)"
 if [ -z "$jobs_at_once" ]; then
@@ -86,7 +89,7 @@ if [ -n "$dry_run" ]; then
     exit 0
 fi
 
-failures="$(mktemp -d)"
+failures="$(mktemp -d)" || fail "no temporary folder can be made; set TMPDIR to one that exists"
 workers=()
 
 # One worker runs every jobs_at_once-th seed, one after the other, on its GPU.
@@ -104,7 +107,7 @@ work() {
 }
 
 stop() {
-    trap '' INT TERM
+    trap '' INT TERM HUP
     local pid
     for pid in "${workers[@]}"; do
         kill -TERM -- "-$pid" 2>/dev/null
@@ -116,7 +119,7 @@ stop() {
 }
 
 set -m  # every worker is a process group of its own, so that stopping reaches its children
-trap stop INT TERM
+trap stop INT TERM HUP
 for (( worker = 0; worker < jobs_at_once; worker++ )); do
     work "$worker" &
     workers+=($!)

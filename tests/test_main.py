@@ -1,6 +1,7 @@
 """main.py end to end on tiny models: every family, selection, resume, results, and what it says to bad input."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +17,8 @@ from conftest import ROOT
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
-from bioclinical.finetuning.trainer import best_epoch
+from bioclinical.finetuning.run import starting_checkpoint
+from bioclinical.finetuning.trainer import CompleteMark, best_epoch
 from bioclinical.tiny_models import FAMILIES
 
 ONE_STEP = ("--limit", 8, "--batch_size", 8, "--epochs", 1)
@@ -143,7 +146,7 @@ def test_killed_and_resumed_equals_uninterrupted(run_main, sample, tiny_model, t
     command = [sys.executable, ROOT / "main.py", *map(str, common), "--output_dir", tmp_path / "cut"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     deadline = time.time() + 120
-    while not list((tmp_path / "cut").rglob("checkpoint-*/trainer_state.json")):
+    while not list((tmp_path / "cut").rglob("checkpoint-*/complete.json")):
         assert process.poll() is None and time.time() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
@@ -164,13 +167,27 @@ def test_resume_without_a_checkpoint_starts_over_and_says_so(run_main, common, t
     assert code == 0 and "nothing to resume" in out, err
 
 
-def test_a_truncated_checkpoint_is_passed_over(tmp_path):
-    from bioclinical.finetuning.run import starting_checkpoint
-
-    (tmp_path / "checkpoint-10").mkdir()
-    (tmp_path / "checkpoint-10" / "trainer_state.json").write_text("{}")
-    (tmp_path / "checkpoint-20").mkdir()
-    assert starting_checkpoint(tmp_path, resume=True) == str(tmp_path / "checkpoint-10")
+@pytest.mark.parametrize("damage", ["truncated", "absent", "no mark", "best absent"])
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, damage):
+    for step in (10, 20):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "optimizer.pt").write_bytes(b"12345")
+        best = tmp_path / f"checkpoint-{step - 10 if damage == 'best absent' and step == 20 else step}"
+        (folder / "trainer_state.json").write_text(json.dumps({"best_model_checkpoint": str(best)}))
+        state = SimpleNamespace(global_step=step)
+        CompleteMark().on_save(SimpleNamespace(output_dir=tmp_path), state, None)
+    assert starting_checkpoint(tmp_path, resume=True) == str(tmp_path / "checkpoint-20")
+    if damage == "truncated":
+        (tmp_path / "checkpoint-20" / "optimizer.pt").write_bytes(b"123")
+    elif damage == "absent":
+        (tmp_path / "checkpoint-20" / "optimizer.pt").unlink()
+    elif damage == "no mark":
+        (tmp_path / "checkpoint-20" / "complete.json").unlink()
+    else:
+        shutil.rmtree(tmp_path / "checkpoint-10")
+    left = starting_checkpoint(tmp_path, resume=True)
+    assert left == (None if damage == "best absent" else str(tmp_path / "checkpoint-10"))
     assert not (tmp_path / "checkpoint-20").exists()
 
 
@@ -200,7 +217,7 @@ def test_bf16_runs(run_main, common, tiny_model):
     code, out, err = run_main(
         "--dataset", "cos", "--model", tiny_model("bert"), *ONE_STEP, *common, "--precision", "bf16"
     )
-    assert code == 0 and read(out)["precision"] == "bf16", err
+    assert code == 0 and read(out)["dtype"] == "bf16", err
 
 
 def test_words_beyond_the_context_are_counted(run_main, common, tiny_model):
@@ -226,6 +243,9 @@ def test_words_beyond_the_context_are_counted(run_main, common, tiny_model):
             ("--dataset", "cos", "--model", "MODEL", "--output_dir", "/dev/null/x"),
             "cannot create the folder '/dev/null/x",
         ),
+        (("--dataset", "cos", "--model", "MODEL", "--seed", "-1"), "argument --seed: -1 is below zero"),
+        (("--dataset", "cos", "--model", "MODEL", "--lr", "inf"), "argument --lr: inf is not above zero, or too large"),
+        (("--dataset", "cos", "--model", "MODEL", "--wd", "nan"), "argument --wd: nan is below zero or too large"),
         (("--dataset", "cos", "--model", "MODEL", "--epochs", "many"), "invalid positive int value: 'many'"),
         (
             ("configs/phase1/phase1_base.yaml",),
@@ -266,6 +286,43 @@ def test_damaged_weights(run_main, common, tiny_model, tmp_path, damage):
     code, _, err = run_main("--dataset", "cos", "--model", tmp_path / "m", *ONE_STEP, *common)
     message = "is it a complete checkpoint" if damage == "foreign" else "cannot be loaded"
     assert code == 2 and message in err and err.count("\n") == 1
+
+
+def test_saving_never_replaces_what_is_no_saved_model(run_main, common, tiny_model, tmp_path):
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("years")
+    shutil.copytree(tiny_model("bert"), tmp_path / "model")
+    for folder in (precious, tmp_path / "model", tmp_path):
+        arguments = ("--model", tmp_path / "model", "--save_model", folder, "--overwrite", *ONE_STEP, *common)
+        code, _, err = run_main("--dataset", "cos", *arguments)
+        assert code == 2 and "is not a model saved by an earlier run" in err
+    assert (precious / "thesis.txt").read_text() == "years"
+
+
+def test_a_damaged_result_can_be_overwritten(run_main, common, tiny_model):
+    arguments = ("--dataset", "cos", "--model", tiny_model("bert"), *ONE_STEP, *common)
+    code, out, _ = run_main(*arguments)
+    Path(out.splitlines()[-1]).write_text("{")
+    code, _, err = run_main(*arguments)
+    assert code == 2 and "--overwrite replaces it" in err
+    code, out, _ = run_main(*arguments, "--overwrite")
+    assert code == 0 and read(out)["status"] == "finished"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux") or os.geteuid() != 0, reason="mounting needs root on Linux")
+@pytest.mark.parametrize("options", ["size=200k", "size=1m,ro"])
+def test_a_real_small_or_read_only_disk(run_main, sample, tiny_model, tmp_path, options):
+    (tmp_path / "disk").mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", tmp_path / "disk"]).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        arguments = ("--data_dir", sample / "raw", "--output_dir", tmp_path / "disk", *ONE_STEP)
+        code, _, err = run_main("--dataset", "cos", "--model", tiny_model("bert"), *arguments)
+        assert code == 2 and ("the disk is full" in err or "Read-only" in err) and "Traceback" not in err
+        assert not list((tmp_path / "disk").rglob("seed=42_????????.json"))
+    finally:
+        subprocess.run(["umount", tmp_path / "disk"])
 
 
 def test_disk_full_while_saving(run_main, common, tiny_model, monkeypatch, tmp_path):

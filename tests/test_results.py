@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import statistics
 import subprocess
@@ -5,6 +6,7 @@ import sys
 
 import pytest
 
+from bioclinical.finetuning.settings import Settings
 from bioclinical.results import Identity, read_results, table, to_markdown, write_result
 
 
@@ -15,7 +17,7 @@ def identity(seed=42, **changes):
         "model_sha256": "a" * 64,
         "raw_sha256": "b" * 64,
         "protocol": "paper",
-        "settings": {"lr": 2e-5, "epochs": 3, "batch_size": 16, "accumulation_steps": 1, "seed": seed},
+        "settings": dataclasses.asdict(Settings(seed=seed)) | {"max_length": 512},
         "seed": seed,
     }
     return Identity(**(values | changes))
@@ -30,6 +32,7 @@ def result(who, score, status="finished"):
         "protocol": who.protocol,
         "seed": who.seed,
         "status": status,
+        "selection_metric": "weighted_f1",
         "config": who.settings,
         "metrics": metrics if status == "finished" else {},
         "identity": {"model_sha256": who.model_sha256, "raw_sha256": who.raw_sha256, "group": who.group},
@@ -77,6 +80,35 @@ def test_table_over_seeds(tmp_path):
         1,
     )
     assert summary.loc["(majority baseline)", "n"] == 1 and set(summary["metric"]) == {"weighted_f1"}
+
+
+def test_a_group_whose_seeds_all_failed_stays_in_the_table(tmp_path):
+    store(tmp_path, identity(), None, status="failed")
+    store(tmp_path, identity(model_sha256="c" * 64), 0.5)
+    rows = table(read_results(tmp_path)[0])
+    failed = rows[rows["failed"] == 1]
+    assert len(failed) == 1 and failed["n"].item() == 0 and failed["mean"].isna().item()
+
+
+def test_settings_that_differ_are_told_apart(tmp_path):
+    for changes in ({}, {"wd": 0.1}, {"max_length": 64}, {"attn": "eager"}, {"accumulation_steps": 2}):
+        store(tmp_path, identity(settings=identity().settings | changes), 0.5)
+    rows = table(read_results(tmp_path)[0])
+    assert rows.loc[rows["model"] == "org/model", "settings"].nunique() == 5
+
+
+@pytest.mark.parametrize("key, junk", [("config", {}), ("identity", {}), ("metrics", [])])
+def test_junk_in_a_result_is_skipped_and_named(tmp_path, key, junk):
+    path = identity().path(tmp_path)
+    write_result(path, result(identity(), 0.5) | {key: junk}, [])
+    results, problems = read_results(tmp_path)
+    assert results == [] and str(path) in problems[0]
+
+
+def test_a_failed_run_keeps_no_predictions_of_an_earlier_one(tmp_path):
+    store(tmp_path, identity(), 0.5)
+    write_result(identity().path(tmp_path), result(identity(), None, "failed"), [])
+    assert not list(tmp_path.rglob("*.predictions.jsonl"))
 
 
 def test_protocols_and_test_sets_are_never_mixed(tmp_path):

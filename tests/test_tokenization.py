@@ -1,5 +1,5 @@
 import pytest
-from tokenizers import pre_tokenizers
+from tokenizers import Regex, pre_tokenizers
 from transformers import AutoConfig, PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
@@ -23,11 +23,21 @@ def test_first_word_is_tokenised_like_any_other(tiny_model, family):
 def test_prefix_space_nested_in_a_sequence_is_found(tiny_model, tmp_path):
     tokenizer = PreTrainedTokenizerFast.from_pretrained(tiny_model("modernbert"))
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        [
+            pre_tokenizers.Split(Regex(r"\d| ?[^\s\d]+"), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
     )
     tokenizer.save_pretrained(tmp_path)
     loaded = load_tokenizer(tmp_path)
-    assert loaded.encode("pain", add_special_tokens=False) == loaded.encode(" pain", add_special_tokens=False)
+    for text in ("pain", "patient, 12-3 mg. pain"):
+        wanted = tokenizer.encode(" " + text, add_special_tokens=False)
+        assert (
+            loaded.encode(text, add_special_tokens=False)
+            == loaded.encode(" " + text, add_special_tokens=False)
+            == wanted
+        )
+    assert loaded(["pain"], is_split_into_words=True).word_ids().count(0) >= 1
 
 
 def test_modernbert_real_tokenizer(real_data):

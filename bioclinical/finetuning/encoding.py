@@ -5,6 +5,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
+from bioclinical.errors import UserError
 from bioclinical.tasks.task import Example, TaskData
 
 IGNORED_LABEL = -100  # torch's cross-entropy skips it
@@ -42,6 +43,10 @@ def encode_split(
     features, seen_words = [], []
     for i, example in enumerate(examples):
         row = {name: values[i] for name, values in encoded.items() if name in accepted}
+        if not row["input_ids"]:
+            raise UserError(
+                f"example {example['id']} has no tokens left after tokenisation; remove it from the raw files"
+            )
         if is_token_task:
             row["labels"], seen = word_labels(encoded.word_ids(i), example["tags"], data.labels)
             seen_words.append(seen)

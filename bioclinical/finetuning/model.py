@@ -11,14 +11,13 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from bioclinical.errors import UserError
+from bioclinical.errors import UserError, first_line
 from bioclinical.files import sha256_of_file, sha256_of_json
 from bioclinical.modeling import use_packed_forward
 from bioclinical.runtime import Choice, choose_attention
 from bioclinical.tasks.task import TaskData
-from bioclinical.tokenization import first_line
 
-IDENTITY_FILES = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model")
+IDENTITY_FILES = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model", "*.py")
 
 
 def load_config(name: str, revision: str | None, trust_remote_code: bool) -> PretrainedConfig:

@@ -20,6 +20,7 @@ from bioclinical.finetuning.trainer import (
     best_epoch,
     build_trainer,
     ids_of,
+    is_complete,
     validation_history,
 )
 from bioclinical.metrics import Metrics
@@ -103,11 +104,10 @@ def starting_checkpoint(run_dir: Path, resume: bool) -> str | None:
         remove(run_dir)
         return None
     while (last := get_last_checkpoint(str(run_dir)) if run_dir.is_dir() else None) is not None:
-        # Trainer writes this file last, so a checkpoint without it was cut short.
-        if (Path(last) / "trainer_state.json").exists():
+        if is_complete(Path(last)):
             print(f"resuming from {last}")
             return last
-        print(f"warning: {last} is incomplete and was removed")
+        print(f"warning: {last} is damaged or incomplete and was removed")
         remove(Path(last))
     print("nothing to resume: no completed epoch was saved; starting from the beginning")
     return None

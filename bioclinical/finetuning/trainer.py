@@ -1,6 +1,7 @@
 """Hugging Face's Trainer with the published recipe, a guard against non-finite values, and progress for log files."""
 
 import dataclasses
+import json
 import math
 import sys
 import time
@@ -21,6 +22,7 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 
 from bioclinical.errors import RunFailed
+from bioclinical.files import write_json
 from bioclinical.finetuning.encoding import EXAMPLE_INDEX, IGNORED_LABEL, EncodedSplit
 from bioclinical.finetuning.evaluation import predictions_by_example, score
 from bioclinical.finetuning.settings import Settings
@@ -28,6 +30,7 @@ from bioclinical.metrics import scalars
 from bioclinical.tasks.task import TaskData
 
 SECONDS_BETWEEN_LINES = 10
+COMPLETE_MARK = "complete.json"
 # Trainer orders checkpoints by their step number where the file system's clock is too coarse: nothing to worry about.
 warnings.filterwarnings("ignore", message="mtime may not be reliable")
 
@@ -92,6 +95,27 @@ class Progress(TrainerCallback):
             )
 
 
+class CompleteMark(TrainerCallback):
+    """Leaves a list of a checkpoint's files and sizes in it once all are written."""
+
+    def on_save(self, args, state, control, **kwargs) -> None:
+        checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        sizes = {path.name: path.stat().st_size for path in checkpoint.iterdir()}
+        write_json(checkpoint / COMPLETE_MARK, sizes)
+
+
+def is_complete(checkpoint: Path) -> bool:
+    """Whether every file of a checkpoint is there in full, and the best epoch's checkpoint that it refers to too."""
+    try:
+        sizes = json.loads((checkpoint / COMPLETE_MARK).read_text())
+        best = json.loads((checkpoint / "trainer_state.json").read_text())["best_model_checkpoint"]
+    except (OSError, ValueError):
+        return False
+    whole = all((checkpoint / name).is_file() and (checkpoint / name).stat().st_size == sizes[name] for name in sizes)
+    best_folder = checkpoint.parent / Path(best or checkpoint).name
+    return whole and (best_folder == checkpoint or is_complete(best_folder))
+
+
 class EpochScores(TrainerCallback):
     """Prints the validation score of each epoch as it is known."""
 
@@ -130,7 +154,7 @@ def build_trainer(
         compute_metrics=compute_metrics,
         # Tag ids instead of logits: a long document's logits would fill the memory.
         preprocess_logits_for_metrics=(lambda logits, labels: logits.argmax(-1)) if data.task.is_token_task else None,
-        callbacks=[EpochScores(data.task.selection_metric)],
+        callbacks=[EpochScores(data.task.selection_metric), CompleteMark()],
         example_ids={"train": ids_of(train), "evaluation": ids_of(validation)},
     )
     trainer.remove_callback(PrinterCallback)
@@ -160,7 +184,7 @@ def training_arguments(settings: Settings, selection_metric: str, run_dir: Path,
         dataloader_pin_memory=device == "cuda",
         eval_strategy="epoch",
         save_strategy="epoch",
-        save_total_limit=1,
+        save_total_limit=2,  # the best and the newest; one more to fall back on where these are the same
         load_best_model_at_end=True,
         metric_for_best_model=selection_metric,
         greater_is_better=True,

@@ -44,7 +44,7 @@ def read_annotations(path: Path) -> list[TextBound]:
     Raises UserError naming file and line of a malformed one.
     """
     annotations = []
-    for number, line in enumerate(read_utf8(path).split("\n"), start=1):
+    for number, line in enumerate(read_utf8(path, keep_bom=False).split("\n"), start=1):
         if line.startswith("T"):
             annotations.append(parse_text_bound(line, f"'{path}' line {number}"))
     return annotations
@@ -53,7 +53,11 @@ def read_annotations(path: Path) -> list[TextBound]:
 def parse_text_bound(line: str, where: str) -> TextBound:
     """Parses `T1<TAB>Type 0 5;10 15<TAB>surface text`."""
     cells = line.split("\t", 2)
-    match = re.fullmatch(r"(\S+) (\d+ \d+(?:;\d+ \d+)*)", cells[1].strip()) if len(cells) > 1 else None
+    match = (
+        re.fullmatch(r"(\S+) ([0-9]{1,12} [0-9]{1,12}(?:;[0-9]{1,12} [0-9]{1,12})*)", cells[1].strip())
+        if len(cells) > 1
+        else None
+    )
     if match is None:
         raise UserError(f"{where}: not a brat annotation of the form 'T1<TAB>Type start end<TAB>text'")
     pairs = (pair.split() for pair in match[2].split(";"))

@@ -13,7 +13,9 @@ from bioclinical.tasks.task import RawData, counted
 TYPES = ("age", "date", "location", "name", "other", "phone_nb")
 TAGS = ("O",) + tuple(f"B-{t}" for t in TYPES) + tuple(f"I-{t}" for t in TYPES)
 
-RECORD = re.compile(r"START_OF_RECORD=(.*?)\|\|\|\|(.*?)\|\|\|\|(.*?)\|\|\|\|END_OF_RECORD", re.DOTALL)
+RECORD = re.compile(
+    r"START_OF_RECORD=([^|\n]{1,40})\|\|\|\|([^|\n]{1,40})\|\|\|\|(.*?)\|\|\|\|END_OF_RECORD", re.DOTALL
+)
 RECORD_START = "START_OF_RECORD="
 MASK = re.compile(r"\[\*\*(.*?)\*\*\]", re.DOTALL)
 

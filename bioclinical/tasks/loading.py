@@ -1,42 +1,69 @@
 """From raw files to a checked, cached task: the one way main.py and dataloader.py get their examples."""
 
+import contextlib
 import functools
 import json
+import os
+import re
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
 from bioclinical.errors import UserError
-from bioclinical.files import make_folder, sha256_of_file, sha256_of_json, write_json
+from bioclinical.files import make_folder, sha256_of_file, sha256_of_json, write_json, write_text
 from bioclinical.tasks.task import SPLITS, Example, RawData, Task, TaskData
 
 PROTOCOLS = ("paper",)
+# Labels collected from data beyond this are taken for text that stands in the wrong column.
+MOST_LABELS = 500
+LONGEST_LABEL = 80
 
 
 def load_task(task: Task, data_dir: Path, protocol: str = "paper") -> TaskData:
     """Reads a task's raw files, or the processed copy kept under `<data_dir>/../processed`.
 
     The copy's key is a hash of the readers' source, the task's definition, the protocol and the raw files' bytes.
-    A lock lets one of several processes build it while the others wait. Raises UserError for unusable raw files.
+    A lock lets one of several processes build it while the others wait. Where no copy can be kept (read-only media)
+    the raw files are read each time. Raises UserError for unusable raw files.
     """
     folder = Path(data_dir) / task.folder
     files = existing_files(task, folder)
     processed = Path(data_dir).resolve().parent / "processed" / task.name
-    make_folder(processed)
-    hashes = {str(path.relative_to(folder)): remembered_sha256(path, processed) for path in files}
+    keeps_copy = is_writable(processed)
+    hash_of = functools.partial(remembered_sha256, processed=processed) if keeps_copy else sha256_of_file
+    hashes = {str(path.relative_to(folder)): hash_of(path) for path in files}
     raw_sha256 = sha256_of_json(hashes)
     key = sha256_of_json([reader_version(), repr(task), protocol, raw_sha256])[:16]
     path = processed / f"{protocol}-{key}.json"
-    with FileLock(processed / f"{protocol}-{key}.lock"):
-        if path.exists():
-            content = json.loads(path.read_text(encoding="utf-8"))
-        else:
+    with FileLock(path.with_suffix(".lock")) if keeps_copy else contextlib.nullcontext():
+        content = read_copy(path)
+        if content is None:
             content = asdict(checked(task, task.reader.read(folder)))
-            write_json(path, content)
+            if keeps_copy:
+                write_json(path, content)
     labels = task.labels or collected_labels(task, content["splits"])
     return TaskData(task, protocol, tuple(labels), content["splits"], content["warnings"], raw_sha256)
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether the folder is there, or can be made, for writing."""
+    try:
+        make_folder(folder)
+    except UserError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
+def read_copy(path: Path) -> dict[str, Any] | None:
+    """A processed copy's content; None where there is none, or a damaged one."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) and content.keys() == {"splits", "warnings"} else None
 
 
 def existing_files(task: Task, folder: Path) -> list[Path]:
@@ -49,22 +76,20 @@ def existing_files(task: Task, folder: Path) -> list[Path]:
 
 
 def remembered_sha256(path: Path, processed: Path) -> str:
-    """A raw file's hash, computed again only when its size or modification time changed (NOTEEVENTS is 3.7 GB)."""
+    """A raw file's hash, computed again only when the file's times or size changed (NOTEEVENTS is 3.7 GB)."""
     stat = path.stat()
-    seen = [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
+    seen = [str(path.resolve()), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
     memo = processed / "hashes" / f"{sha256_of_json(seen)[:16]}.txt"
-    if memo.exists():
-        return memo.read_text()
-    digest = sha256_of_file(path)
-    make_folder(memo.parent)
-    memo.write_text(digest)
-    return digest
+    if not memo.exists():
+        write_text(memo, sha256_of_file(path))
+    return memo.read_text()
 
 
 @functools.cache
 def reader_version() -> str:
     """Hash of the readers' source files, so that a changed reader never meets an old cache."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    folder = Path(__file__).parent
+    sources = [*sorted(folder.glob("*.py")), folder.parent / "files.py"]
     return sha256_of_json([sha256_of_file(path) for path in sources])
 
 
@@ -75,6 +100,7 @@ def checked(task: Task, raw: RawData) -> RawData:
     """
     labels = task.labels or collected_labels(task, raw.splits)
     if task.labels is None:
+        check_collected(task, labels)
         untrained = set(labels) - labels_of(task, raw.splits["train"])
         if untrained:
             raw.warnings.append(
@@ -88,22 +114,41 @@ def checked(task: Task, raw: RawData) -> RawData:
         if not raw.splits[split]:
             raise UserError(f"{task.name}: the {split} split is empty; the raw files hold too few examples")
         for example in raw.splits[split]:
-            check_example(task, example, set(labels))
+            check_example(task, example, labels)
     splits = {split: [without_place(example) for example in raw.splits[split]] for split in SPLITS}
     return RawData(splits, raw.warnings)
 
 
-def check_example(task: Task, example: Example, labels: set[str]) -> None:
+def check_example(task: Task, example: Example, labels: tuple[str, ...]) -> None:
     """Raises UserError where the example is empty or carries an unknown label or tag."""
     if not (example["tokens"] if task.is_token_task else example["text"].strip()):
         raise UserError(f"{example['where']}: the document is empty; remove it or restore its text")
     if task.problem == "multi_label_classification":
         return
-    unknown = set(example["tags"] if task.is_token_task else [example["labels"]]) - labels
+    unknown = set(example["tags"] if task.is_token_task else [example["labels"]]) - set(labels)
     if unknown:
         what = "tag" if task.is_token_task else "label"
-        allowed = ", ".join(sorted(labels)[:60])
-        raise UserError(f"{example['where']}: unknown {what} '{min(unknown)}'; {task.name} knows {allowed}")
+        raise UserError(
+            f"{example['where']}: unknown {what} {shown(min(unknown))}; {task.name} knows {', '.join(labels)}"
+        )
+
+
+def check_collected(task: Task, labels: tuple[str, ...]) -> None:
+    """Raises UserError where the labels found in the data look like text: then a wrong column was named."""
+    if task.is_token_task:
+        odd = [tag for tag in labels if not re.fullmatch(r"O|[BI](-\S+)?", tag)]
+        if odd:
+            raise UserError(f"{task.name}: {shown(odd[0])} is no BIO tag (O, B-type, I-type); is it the last column?")
+    elif len(labels) > MOST_LABELS or any(len(label) > LONGEST_LABEL for label in labels):
+        raise UserError(
+            f"{task.name}: the label column holds {len(labels):,} different values, the longest of "
+            f"{max(map(len, labels)):,} characters; is it the right column? Allowed: {MOST_LABELS} of {LONGEST_LABEL}"
+        )
+
+
+def shown(label: str) -> str:
+    """A label as it may be printed: what could be a piece of a note is only measured."""
+    return f"'{label}'" if re.fullmatch(r"\S{1,40}", label) else f"of {len(label)} characters"
 
 
 def without_place(example: Example) -> Example:

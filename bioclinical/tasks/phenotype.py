@@ -86,7 +86,7 @@ def read_csv(path: Path, columns: list[str], chunksize: int | None = None):
 
     Raises UserError naming missing columns, bad bytes or broken rows.
     """
-    options = {"dtype": str, "keep_default_na": False, "na_filter": False, "encoding": "utf-8"}
+    options = {"dtype": str, "keep_default_na": False, "na_filter": False, "index_col": False, "encoding": "utf-8"}
     try:
         require_columns(path, list(pd.read_csv(path, nrows=0, **options).columns), columns)
         frame = pd.read_csv(path, usecols=columns, chunksize=chunksize, **options)

@@ -27,6 +27,7 @@ def sklearn_split_70_15_15(examples: list[Example]) -> dict[str, list[Example]]:
     """DEID: scikit-learn takes 30 % out, then halves it into validation and test."""
     require_examples(examples)
     train, held_out = train_test_split(examples, test_size=0.30, random_state=SPLIT_SEED)
+    require_examples(held_out)
     validation, test = train_test_split(held_out, test_size=0.50, random_state=SPLIT_SEED)
     return {"train": train, "validation": validation, "test": test}
 

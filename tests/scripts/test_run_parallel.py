@@ -77,13 +77,14 @@ def test_one_seed_is_main(launcher):
     assert code == 0 and out.count("\n") == 1 and "--seed 7" in out
 
 
-def test_ctrl_c_stops_the_children(launcher, tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_stopping_reaches_the_children(launcher, tmp_path, how):
     process = launcher(*BASE, "slow", "--jobs", 2, "--seeds", "1,2,3")
     deadline = time.time() + 30
     while len(list(tmp_path.glob("started-*"))) < 2:
         assert time.time() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130 and "stopped" in err
     running = subprocess.run(["pgrep", "-f", str(tmp_path / "main.py")], capture_output=True, text=True).stdout
@@ -96,6 +97,7 @@ def test_ctrl_c_stops_the_children(launcher, tmp_path):
         (("--model", "m"), "--dataset is required"),
         (("--dataset", "d"), "--model is required"),
         ((*BASE, "--seeds", "1,x"), "seed 'x' is not a whole number"),
+        ((*BASE, "--seeds", "1,2,1"), "seed 1 is named twice"),
         ((*BASE, "--jobs", "0"), "--jobs '0' is not a number above zero"),
         ((*BASE, "--lr", "1", "--seeds"), "--seeds needs a value"),
     ],

@@ -116,6 +116,20 @@ def test_different_record_counts_are_an_error(tmp_path):
         reader.read(tmp_path)
 
 
+def test_a_header_without_its_end_does_not_turn_text_into_an_id(tmp_path):
+    for name in ("id.text", "id.res"):
+        (tmp_path / name).write_text("START_OF_RECORD=1||||secret words\n more ||||END_OF_RECORD\n")
+    with pytest.raises(UserError, match="1 records start but 0 end") as caught:
+        DeidReader().read(tmp_path)
+    assert "secret" not in str(caught.value)
+
+
+def test_too_few_records_to_split(tmp_path):
+    items = [(1, 1, "a"), (1, 2, "b")]
+    with pytest.raises(UserError, match="cannot be split"):
+        write(tmp_path, items, items).read(tmp_path)
+
+
 def test_unfinished_record_is_an_error(tmp_path):
     reader = write(tmp_path, [(1, 1, "a")], [(1, 1, "a")])
     with open(tmp_path / "id.text", "a") as file:

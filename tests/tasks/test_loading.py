@@ -1,7 +1,7 @@
 """What every task shares: splits, cache, checks, command line."""
 
-import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -200,8 +200,54 @@ def test_unknown_task_lists_the_names():
     assert [task.name for task in TASKS] == NAMES
 
 
-def test_reader_version_covers_every_reader():
-    assert len(loading.reader_version()) == len(hashlib.sha256().hexdigest())
+def test_text_in_the_label_column_is_never_printed(tmp_path):
+    note = "patient John has a secret"
+    with pytest.raises(UserError, match="unknown label of 25 characters") as caught:
+        load_task(csv_task(), write_csvs(tmp_path, f"t,l\nhello,{note}\n"))
+    assert "John" not in str(caught.value)
+    long_note = f"{note} " * 10
+    with pytest.raises(UserError, match="2 different values, the longest of 259 characters") as caught:
+        load_task(csv_task(labels=None), write_csvs(tmp_path, f"t,l\nhello,{long_note}\n"))
+    assert "John" not in str(caught.value)
+
+
+def test_tags_that_are_no_bio_tags(tmp_path):
+    folder = tmp_path / "raw" / "mine"
+    folder.mkdir(parents=True)
+    for name in "abc":
+        (folder / name).write_text("O\tJohn\n")
+    task = csv_task(reader=ConllReader(files=("a", "b", "c")), problem="token_classification", labels=None)
+    with pytest.raises(UserError, match="is no BIO tag"):
+        load_task(task, tmp_path / "raw")
+
+
+def test_a_damaged_copy_is_rebuilt(tmp_path):
+    raw = write_csvs(tmp_path)
+    first = load_task(csv_task(), raw)
+    (copy,) = (tmp_path / "processed" / "Mine").glob("*.json")
+    for content in ("", "{}", '{"splits": '):
+        copy.write_text(content)
+        assert load_task(csv_task(), raw).splits == first.splits
+
+
+def test_raw_data_on_a_disk_that_cannot_be_written(tmp_path, monkeypatch):
+    raw = write_csvs(tmp_path)
+    first = load_task(csv_task(), raw)
+    monkeypatch.setattr(loading, "is_writable", lambda folder: False)
+    assert load_task(csv_task(), raw) == first
+
+
+def test_a_changed_reader_gets_a_new_version(tmp_path, monkeypatch):
+    version = loading.reader_version()
+    shutil.copytree(ROOT / "bioclinical", tmp_path / "bioclinical")
+    monkeypatch.setattr(loading, "__file__", str(tmp_path / "bioclinical" / "tasks" / "loading.py"))
+    loading.reader_version.cache_clear()
+    assert loading.reader_version() == version
+    with open(tmp_path / "bioclinical" / "tasks" / "cos.py", "a") as file:
+        file.write("# changed\n")
+    loading.reader_version.cache_clear()
+    assert loading.reader_version() != version
+    loading.reader_version.cache_clear()
 
 
 def test_command_line_shows_counts_and_dumps(sample, tmp_path):
