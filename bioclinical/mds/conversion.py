@@ -5,6 +5,7 @@ the token counts file, journal removed. A run that finds a journal continues it;
 same input and settings leaves them alone.
 """
 
+import errno
 import json
 import os
 import sys
@@ -21,7 +22,7 @@ from transformers import PreTrainedTokenizerFast
 
 from bioclinical import runtime
 from bioclinical.errors import UserError
-from bioclinical.files import make_folder, remove, sha256_of_file, sha256_of_json, write_json
+from bioclinical.files import make_folder, remove, sha256_of_file, write_json
 from bioclinical.mds.rows import Format, Row, RowReader, stem_and_suffix
 from bioclinical.mds.shards import INDEX, Journal, SplitWriter
 from bioclinical.mds.splits import split_names, split_of
@@ -86,9 +87,10 @@ class Conversion:
         self.roots = {split: out_dir / split if len(names) > 1 else out_dir for split in names}
         self.work = out_dir / f".{self.stem}.unfinished"
         self.journal_path = self.work / "journal"
+        # Not on_bad_rows: what was written before the first bad row is the same with either value.
         self.identity = {
             **{key: value for key, value in asdict(settings).items() if key != "format"},
-            **asdict(settings.format),
+            **{key: value for key, value in asdict(settings.format).items() if key != "on_bad_rows"},
             "tokenizer_sha256": tokenizer_sha256(tokenizer),
             "input_bytes": os.path.getsize(source),
             "input_mtime_ns": os.stat(source).st_mtime_ns,
@@ -147,12 +149,12 @@ class Conversion:
     def open_journal(self) -> Journal:
         """The journal to continue, or a new one. Raises UserError where the output is not this conversion's."""
         journal = Journal.load(self.journal_path)
-        if journal:
+        if journal and any(journal.shards.values()):
             self.refuse_other(journal.settings, None, f"'{self.work}' holds the interrupted conversion")
             return journal
         for root in self.roots.values():
             folder = root / self.stem
-            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            if not journal and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
                 raise UserError(
                     f"'{folder}' holds something else than an interrupted conversion; choose another --out_dir, "
                     "or move it away"
@@ -254,7 +256,6 @@ class Conversion:
             "tokenizer": self.tokenizer_name,
             "dtype": self.encoder.dtype.name,
             "identity": self.identity,
-            "settings_sha256": sha256_of_json(self.identity),
             "versions": runtime.installed_versions(),
         }
 
@@ -300,7 +301,9 @@ def append_once(path: Path, line: str, journal: Journal) -> None:
     # One write in append mode: several converters may share the file.
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     try:
-        os.write(descriptor, line.encode("utf-8"))
+        if os.write(descriptor, line.encode("utf-8")) < len(line.encode("utf-8")):
+            os.ftruncate(descriptor, len(content))
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

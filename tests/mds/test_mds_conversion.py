@@ -133,7 +133,6 @@ def test_skips_are_counted_and_printed(convert, tmp_path):
     path.write_text('{"notes": "one"}\n{"notes": null}\n{"notes": 3}\n{"notes": " "}\n{"notes": "a\\u0000b"}\n')
     code, _, err = convert(path)
     assert code == 2 and "line 5: the text holds a NUL byte" in err
-    shutil.rmtree(tmp_path / "out")
     code, out, err = convert(path, "--on_bad_rows", "skip")
     assert code == 0 and "1 absent, 1 not_text, 1 blank, 1 nul_byte" in out
     skipped = stats(tmp_path / "out" / "a.stats.json")["skipped_rows"]
@@ -164,7 +163,7 @@ def test_another_data_sets_folder_is_refused(convert, tmp_path, notes_csv, texts
     assert code == 2 and "holds something else" in err and (other / "thesis.txt").read_text() == "mine"
 
 
-def test_an_error_in_the_middle_keeps_the_finished_shards_for_the_next_run(convert, tmp_path, texts):
+def test_a_repaired_input_is_converted_without_further_ado(convert, tmp_path, texts):
     damaged = tmp_path / "notes.csv"
     write_csv(damaged, texts)
     good = damaged.read_bytes()
@@ -174,10 +173,20 @@ def test_an_error_in_the_middle_keeps_the_finished_shards_for_the_next_run(conve
     assert not (tmp_path / "out" / "notes" / "index.json").exists()
     assert not (tmp_path / "out" / "token_counts.txt").exists()
     damaged.write_bytes(good)
-    code, _, err = convert(damaged)
-    assert code == 2 and "input_bytes" in err
-    shutil.rmtree(tmp_path / "out")
     assert convert(damaged)[0] == 0
+
+
+def test_the_way_out_of_a_bad_row_continues(convert, tmp_path, texts, monkeypatch):
+    monkeypatch.setattr(conversion, "BATCH_CHARACTERS_PER_WORKER", 1000)
+    path = write_csv(tmp_path / "notes.csv", [*texts, "NUL\0", "last"])
+    code, _, err = convert(path, "--size_limit", "2kb")
+    kept = files_of(tmp_path / "out" / "notes")
+    assert code == 2 and "--on_bad_rows skip" in err and kept and "index.json" not in kept
+    code, out, err = convert(path, "--size_limit", "2kb", "--on_bad_rows", "skip")
+    assert code == 0 and "1 nul_byte" in out, err
+    write_csv(path, [*texts, "last"])
+    assert convert(path, "--size_limit", "2kb", out="repaired")[0] == 0
+    assert files_of(tmp_path / "out" / "notes") == files_of(tmp_path / "repaired" / "notes")
 
 
 def test_no_usable_row_writes_nothing(convert, tmp_path):
