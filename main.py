@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from bioclinical import runtime
 from bioclinical.errors import UserError, run_cli
 from bioclinical.files import atomic_path, make_folder, remove
-from bioclinical.finetuning.model import load_config, load_model, model_identity
+from bioclinical.finetuning.model import Source, load_config, load_model, model_identity
 from bioclinical.finetuning.run import Outcome, finetune
 from bioclinical.finetuning.settings import Settings
 from bioclinical.finetuning.trainer import NonFiniteError
@@ -35,53 +35,47 @@ def main() -> None:
     args = parse_args(sys.argv[1:])
     runtime.use_one_gpu()
     settings = Settings(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Settings)})
+    source = Source(args.model, args.revision, args.trust_remote_code)
     task = get_task(args.dataset)
     device = runtime.choose_device()
-    precision = runtime.choose_precision(settings.precision, device.value)
-    config = load_config(args.model, args.revision, args.trust_remote_code)
-    tokenizer = load_tokenizer(args.model, args.revision, args.trust_remote_code)
+    dtype = runtime.choose_precision(settings.precision, device.value)
+    config, tokenizer = load_config(source), load_tokenizer(source.name, **source.options)
     if tokenizer.pad_token is None:
         raise UserError(f"the tokenizer of '{args.model}' has no padding token; encoders need one to be batched")
+    if config.pad_token_id is None:
+        config.pad_token_id = tokenizer.pad_token_id
     max_length, reason = choose_max_length(settings.max_length, tokenizer, config)
     data = limited(load_task(task, Path(args.data_dir), args.protocol), settings.limit)
+    identity = identify(source, config, data, settings, max_length)
+    path = identity.path(Path(args.output_dir))
+    make_folder(path.parent)
+    with exclusive(path):
+        if not args.overwrite and is_finished(path):
+            refuse_unsaved_model(args.save_model)
+            print("this run is finished already (--overwrite repeats it)")
+        else:
+            check_save_folder(args)
+            runtime.seed_everything(settings.seed)
+            model, attention = load_model(source, config, data, settings.attn, device.value, settings.precision)
+            choices = {"device": device, "dtype": dtype, "attention": attention}
+            choices["max_length"] = runtime.Choice(str(max_length), reason)
+            print_plan(data, choices)
+            result = new_result(args, identity, data, choices)
+            train_and_store(args, settings, model, tokenizer, data, max_length, result, path)
+    print(path)
 
-    identity = Identity(
-        dataset=task.name,
-        model=args.model,
-        model_sha256=model_identity(args.model, args.revision, config),
+
+def identify(source: Source, config: PretrainedConfig, data: TaskData, settings: Settings, max_length: int) -> Identity:
+    """What decides this run's scores."""
+    return Identity(
+        dataset=data.task.name,
+        model=source.name,
+        model_sha256=model_identity(source, config),
         raw_sha256=data.raw_sha256,
         protocol=data.protocol,
         settings=dataclasses.asdict(settings) | {"max_length": max_length},
         seed=settings.seed,
     )
-    path = identity.path(Path(args.output_dir))
-    make_folder(path.parent)
-    if config.pad_token_id is None:
-        config.pad_token_id = tokenizer.pad_token_id
-    with exclusive(path):
-        if not args.overwrite and is_finished(path):
-            refuse_unsaved_model(args.save_model)
-            print("this run is finished already (--overwrite repeats it)")
-            print(path)
-            return
-        check_save_folder(args)
-        runtime.seed_everything(settings.seed)
-        model, attention = load_model(
-            args.model,
-            config,
-            data,
-            settings.attn,
-            device.value,
-            settings.precision,
-            args.revision,
-            args.trust_remote_code,
-        )
-        choices = {"device": device, "dtype": precision, "attention": attention}
-        choices["max_length"] = runtime.Choice(str(max_length), reason)
-        print_plan(data, choices)
-        result = new_result(args, identity, data, choices)
-        train_and_store(args, settings, model, tokenizer, data, max_length, result, path)
-    print(path)
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:

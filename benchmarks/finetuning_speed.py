@@ -26,7 +26,7 @@ from bioclinical import runtime
 from bioclinical.errors import run_cli
 from bioclinical.files import write_json
 from bioclinical.finetuning.encoding import encode_split
-from bioclinical.finetuning.model import load_config, load_model
+from bioclinical.finetuning.model import Source, load_config, load_model
 from bioclinical.finetuning.settings import Settings
 from bioclinical.finetuning.trainer import build_trainer
 from bioclinical.tasks.loading import load_task
@@ -74,8 +74,8 @@ def main() -> None:
 
 def time_ours(name: str, data, steps: int, device: str) -> float:
     """Steps per second of the trainer that main.py builds."""
-    config, tokenizer = load_config(name, None, False), load_tokenizer(name)
-    model, _ = load_model(name, config, data, "auto", device, "fp32")
+    config, tokenizer = load_config(Source(name)), load_tokenizer(name)
+    model, _ = load_model(Source(name), config, data, "auto", device, "fp32")
     accepted = set(inspect.signature(type(model).forward).parameters)
     train = encode_split(tokenizer, data, data.splits["train"], 512, accepted)
     with tempfile.TemporaryDirectory() as folder:

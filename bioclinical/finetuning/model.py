@@ -1,6 +1,10 @@
 """Loading an encoder with a task's head, and naming exactly which encoder it was."""
 
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from transformers import (
     AutoConfig,
@@ -20,80 +24,93 @@ from bioclinical.tasks.task import TaskData
 IDENTITY_FILES = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model", "*.py")
 
 
-def load_config(name: str, revision: str | None, trust_remote_code: bool) -> PretrainedConfig:
+@dataclass(frozen=True)
+class Source:
+    """Where a model comes from: a hub id with an optional revision, or a folder; and whether its code may run."""
+
+    name: str
+    revision: str | None = None
+    trust_remote_code: bool = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keywords that every `from_pretrained` takes."""
+        return {"revision": self.revision, "trust_remote_code": self.trust_remote_code}
+
+
+def load_config(source: Source) -> PretrainedConfig:
     """The model's config.json; raises UserError where the hub id or folder cannot be loaded."""
+    name = source.name
     try:
-        return AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=trust_remote_code)
+        return AutoConfig.from_pretrained(name, **source.options)
     except Exception as error:  # hub client and config parser raise classes of their own
         raise UserError(
             f"no model could be loaded from '{name}' ({first_line(error)}); give a hub id or a folder"
         ) from error
 
 
-def model_identity(name: str, revision: str | None, config: PretrainedConfig) -> str:
+def model_identity(source: Source, config: PretrainedConfig) -> str:
     """Hash of a folder's content, or of a hub id with its commit."""
-    folder = Path(name)
+    folder = Path(source.name)
     if folder.is_dir():
         files = sorted(path for pattern in IDENTITY_FILES for path in folder.glob(pattern))
         return sha256_of_json({path.name: sha256_of_file(path) for path in files})
-    return sha256_of_json([name, getattr(config, "_commit_hash", None) or revision or "main"])
+    return sha256_of_json([source.name, getattr(config, "_commit_hash", None) or source.revision or "main"])
 
 
 def load_model(
-    name: str,
-    config: PretrainedConfig,
-    data: TaskData,
-    attn: str,
-    device: str,
-    precision: str,
-    revision: str | None = None,
-    trust_remote_code: bool = False,
+    source: Source, config: PretrainedConfig, data: TaskData, attn: str, device: str, precision: str
 ) -> tuple[PreTrainedModel, Choice]:
     """The encoder with a new head for the task (label names in its config), and the attention it uses.
 
     Raises UserError where the architecture has no such head or the weights do not fit.
     """
     auto_class = AutoModelForTokenClassification if data.task.is_token_task else AutoModelForSequenceClassification
-    concrete_class = model_class(auto_class, config, name, trust_remote_code)
-    attention = choose_attention(attn, concrete_class, config, device, precision)
+    attention = choose_attention(attn, model_class(auto_class, config, source), config, device, precision)
     implementation, _, packed_backend = attention.value.partition(":")
     config.problem_type = None if data.task.is_token_task else data.task.problem
     config.id2label = dict(enumerate(data.labels))
     config.label2id = {label: i for i, label in enumerate(data.labels)}
     if hasattr(config, "reference_compile"):
         config.reference_compile = False  # batches change shape at every step; compiling would never pay
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # the report below replaces its warning about new heads
     try:
-        model, report = auto_class.from_pretrained(
-            name,
-            config=config,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-            attn_implementation="sdpa" if packed_backend else implementation,
-            torch_dtype="float32",
-            output_loading_info=True,
-        )
+        with only_errors_from_transformers():  # report_new_weights replaces its warning about new heads
+            model, report = auto_class.from_pretrained(
+                source.name,
+                config=config,
+                attn_implementation="sdpa" if packed_backend else implementation,
+                torch_dtype="float32",
+                output_loading_info=True,
+                **source.options,
+            )
     except Exception as error:  # a damaged file raises classes of torch, safetensors or zipfile
-        raise UserError(f"the weights of '{name}' cannot be loaded ({first_line(error)})") from error
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-    report_new_weights(model, sorted(report["missing_keys"]), name)
+        raise UserError(f"the weights of '{source.name}' cannot be loaded ({first_line(error)})") from error
+    report_new_weights(model, sorted(report["missing_keys"]), source.name)
     if packed_backend:
         use_packed_forward(model, packed_backend)
     return model, attention
 
 
-def model_class(auto_class: type, config: PretrainedConfig, name: str, trust_remote_code: bool) -> type:
+@contextlib.contextmanager
+def only_errors_from_transformers() -> Iterator[None]:
+    """Keeps transformers' warnings off the terminal for a while."""
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+
+
+def model_class(auto_class: type, config: PretrainedConfig, source: Source) -> type:
     """The concrete class that the Auto class will build; raises UserError where there is none."""
     mapping = auto_class._model_mapping
     if type(config) in mapping.keys():
         return mapping[type(config)]
-    if trust_remote_code and getattr(config, "auto_map", None):
+    if source.trust_remote_code and getattr(config, "auto_map", None):
         return PreTrainedModel  # the repository's own code decides what it supports
-    raise UserError(
-        f"'{name}' is of type '{config.model_type}', which has no {auto_class.__name__[9:]} head in transformers"
-    )
+    head = auto_class.__name__.removeprefix("AutoModel")
+    raise UserError(f"'{source.name}' is of type '{config.model_type}', which has no {head} head in transformers")
 
 
 def report_new_weights(model: PreTrainedModel, missing: list[str], name: str) -> None:
