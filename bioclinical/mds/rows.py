@@ -1,5 +1,6 @@
 """Rows of a .csv, .tsv or .jsonl file (also .gz), read in order, one at a time, with nothing altered."""
 
+import codecs
 import csv
 import gzip
 import hashlib
@@ -131,12 +132,14 @@ class RowReader:
             buffered = gzip.GzipFile(fileobj=buffered)
         # utf-8-sig drops the mark that Excel puts first; undecodable bytes are kept apart, to be reported by row.
         encoding = "utf-8-sig" if self.format.encoding.lower() in ("utf-8", "utf8") else self.format.encoding
+        try:
+            codecs.lookup(encoding)
+        except LookupError as error:
+            raise UserError(f"--encoding {encoding} is unknown; e.g. utf-8, latin-1, cp1252") from error
         newline = "" if self.suffix in DELIMITERS else "\n"
         try:
             lines = io.TextIOWrapper(buffered, encoding=encoding, errors="surrogateescape", newline=newline)
             yield from self.cells(lines) if self.suffix in DELIMITERS else self.objects(lines)
-        except LookupError as error:
-            raise UserError(f"--encoding {self.format.encoding} is unknown; e.g. utf-8, latin-1, cp1252") from error
         except UnicodeDecodeError as error:
             raise UserError(f"'{self.path}' is not valid {self.format.encoding}; pass its --encoding") from error
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
