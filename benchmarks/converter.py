@@ -47,7 +47,7 @@ def main() -> None:
             sizes["large_bytes"] = large.stat().st_size
             runs["large"] = [in_process(f"convert_{cores}", large, args.tokenizer)]
             print("large", runs["large"], flush=True)
-    write_json(args.out, summary(runs, sizes, cores) | {"arguments": sys.argv[1:]})
+    write_json(args.out, summary(runs, sizes, cores) | {"csv": [Path(name).name for name in args.csv]})
     print(args.out)
 
 
