@@ -6,16 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from repository import ROOT
 
-os.environ["HF_HUB_OFFLINE"] = "1"
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
-
-from make_sample_data import make_sample_data  # noqa: E402
-
-import main  # noqa: E402
-from bioclinical.errors import run_cli  # noqa: E402
-from bioclinical.tiny_models import build_tiny_model  # noqa: E402
+import main
+from bioclinical.errors import run_cli
+from bioclinical.tiny_models import build_tiny_model
+from scripts.make_sample_data import make_sample_data
 
 
 @pytest.fixture(scope="session")

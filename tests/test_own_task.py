@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import ROOT
+from repository import ROOT
 
 DRIVER = """
 import sys
@@ -18,7 +18,7 @@ for name in ("MyNotes", "MyEntities", "MyTags"):
 
 
 def readme_entries() -> str:
-    section = (ROOT / "README.md").read_text().split("### Add your own task", 1)[1]
+    section = (ROOT / "README.md").read_text().split("## Add your own task\n", 1)[1]
     return section.split("```python\n", 1)[1].split("```", 1)[0]
 
 

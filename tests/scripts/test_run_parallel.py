@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT
+from repository import ROOT
 
 STAND_IN = """
 import os, sys, time

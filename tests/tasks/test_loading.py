@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from repository import ROOT
 
 from bioclinical.errors import UserError
 from bioclinical.tasks import loading, phenotype
