@@ -58,7 +58,7 @@ def main() -> None:
     ours = time_ours(args.model, data, args.steps, device)
     plain = time_plain(args.model, data, args.steps, device)
     record = {
-        "command": sys.argv,
+        "command": f"python benchmarks/finetuning_speed.py --steps {args.steps}",
         "model": Path(args.model).name,
         "steps": args.steps,
         "batch_size": 16,

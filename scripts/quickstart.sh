@@ -10,6 +10,6 @@ python scripts/make_sample_data.py --out quickstart
 python -m bioclinical.tiny_models --texts quickstart/notes.csv --out quickstart/tiny-modernbert
 for dataset in ChemProt DEID; do
     bash scripts/run_parallel.sh --dataset "$dataset" --model quickstart/tiny-modernbert --seeds 42,43 \
-        --data_dir quickstart/raw --output_dir quickstart/outputs --lr 2e-3 --epochs 5
+        --data_dir quickstart/raw --output_dir quickstart/outputs --lr 2e-3 --epochs 4
 done
 python -m bioclinical.results quickstart/outputs
