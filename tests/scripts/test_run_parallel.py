@@ -24,6 +24,12 @@ sys.exit(seed == "43" and "fails" in arguments)
 """
 
 
+def default_signals() -> None:
+    """As in a terminal: bash cannot trap what was ignored when it started (a suite under nohup, or behind `&`)."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.fixture
 def launcher(tmp_path):
     (tmp_path / "scripts").mkdir()
@@ -37,9 +43,14 @@ def launcher(tmp_path):
     def start(*arguments, **variables):
         return subprocess.Popen(
             ["bash", "scripts/run_parallel.sh", *map(str, arguments)],
-            cwd=tmp_path, env=environment | variables, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
+            cwd=tmp_path,
+            env=environment | variables,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            preexec_fn=default_signals,
+        )
 
     return start
 
