@@ -161,6 +161,7 @@ def forward_padded(
     **others,
 ) -> BaseModelOutput | tuple[Tensor]:
     """ModernBertModel.forward on (rows, columns), computed on the tokens only."""
+    others.pop("num_items_in_batch", None)  # for the loss; transformers 5 hands it to the encoder as well
     for name, value in others.items():
         if value is not None and value is not False:
             raise UserError(f"the packed forward does not take '{name}'; load the model with --attn sdpa for it")
