@@ -130,6 +130,9 @@ def why_not_packed(model_class: type, config: PretrainedConfig) -> str | None:
     """None if models of this class and config can take the packed forward, else the reason why not."""
     if model_class.__name__ not in PACKED_CLASSES:
         return f"{model_class.__name__} has no packed forward (only ModernBERT has)"
+    for output in ("output_hidden_states", "output_attentions"):
+        if getattr(config, output, False):
+            return f"the model's config asks for {output}, which the packed forward does not give"
     try:
         layer_kinds(config)
     except UserError as error:

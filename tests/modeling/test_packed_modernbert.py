@@ -233,6 +233,19 @@ def test_scaled_rotary_embeddings_are_refused():
     assert "type 'yarn'" in why_not_packed(ModernBertModel, scaled)
 
 
+def test_arguments_of_the_loss_are_let_through():
+    model, inputs = packed_copy(build(ModernBertForMaskedLM)), batch([40, 30])
+    labels = HEADS[ModernBertForMaskedLM](inputs["input_ids"], inputs["attention_mask"])
+    mean, count = model(**inputs, labels=labels).loss, (labels != -100).sum()
+    halved = model(**inputs, labels=labels, num_items_in_batch=2 * count).loss
+    torch.testing.assert_close(halved, mean / 2)
+    model.base_model(**inputs, num_items_in_batch=2 * count)
+
+
+def test_a_config_that_asks_for_more_outputs_is_refused():
+    assert "output_hidden_states" in why_not_packed(ModernBertModel, config(output_hidden_states=True))
+
+
 def test_other_inputs_are_refused_by_name():
     model, inputs = packed_copy(build(ModernBertForMaskedLM)), batch([4, 3])
     with pytest.raises(UserError, match="output_hidden_states"):
