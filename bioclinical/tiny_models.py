@@ -35,7 +35,6 @@ ROBERTA_TOKENS = {
 CONTEXT = 512
 
 
-
 class Family(NamedTuple):
     """transformers' class names, the kind of sub-words, special tokens, and what the config needs besides its size."""
 
@@ -83,7 +82,7 @@ def build_tiny_model(
     texts: Iterable[str],
     folder: Path,
     seed: int = 0,
-    vocab_size: int = 2000,
+    vocab_size: int = 1024,
     hidden_size: int = 64,
     layers: int = 4,
 ) -> Path:

@@ -114,10 +114,15 @@ def mlm_loss(model: PreTrainedModel, hidden: Tensor, labels: Tensor) -> tuple[Te
     hidden (tokens, hidden) as from `encode`, labels (tokens,) with -100 where nothing is predicted. Only the masked
     positions reach the vocabulary. Without any, the sum is 0 and still has a gradient (zero), as DDP needs.
     """
+    logits, wanted = masked_logits(model, hidden, labels)
+    loss_sum = F.cross_entropy(logits.float(), wanted, reduction="sum")
+    return loss_sum, torch.tensor(len(wanted), device=labels.device)
+
+
+def masked_logits(model: PreTrainedModel, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits (masked, vocabulary) and labels (masked,) of the positions that are predicted."""
     masked = (labels != IGNORED_LABEL).nonzero().flatten()
-    logits = model.decoder(model.head(hidden[masked]))
-    loss_sum = F.cross_entropy(logits.float(), labels[masked], reduction="sum")
-    return loss_sum, torch.tensor(len(masked), device=labels.device)
+    return model.decoder(model.head(hidden[masked])), labels[masked]
 
 
 def set_output_dropout(encoder: PreTrainedModel, probability: float) -> None:

@@ -1,0 +1,149 @@
+"""Weights and optimizer moments of FlexBERT and of this project's checkpoints, under Hugging Face's ModernBERT names."""
+
+import datetime
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy._core.multiarray import _reconstruct, scalar
+from torch import Tensor
+from torch.torch_version import TorchVersion
+from transformers import ModernBertForMaskedLM
+
+from bioclinical.errors import UserError, first_line
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass
+class Checkpoint:
+    """What a checkpoint holds for a new phase. Moments: Hugging Face name -> exp_avg, exp_avg_sq; None without optimizer.
+
+    groups: per parameter name the hyperparameters of its optimizer group. clock: Composer's timestamp. model_config:
+    FlexBERT's, where stored. facts: what this project's own checkpoints say about their run.
+    """
+
+    weights: dict[str, Tensor]
+    moments: dict[str, dict[str, Tensor]] | None = None
+    groups: dict[str, dict[str, Any]] | None = None
+    clock: dict[str, Any] | None = None
+    model_config: dict[str, Any] | None = None
+    facts: dict[str, Any] | None = None
+
+
+def hf_name(name: str) -> str:
+    """A tensor's name in Hugging Face's model: Composer's leading `model.` goes, `bert.encoder.` and `bert.` become `model.`."""
+    name = name.removeprefix("model.")
+    for prefix in ("bert.encoder.", "bert."):
+        if name.startswith(prefix):
+            return "model." + name.removeprefix(prefix)
+    return name
+
+
+def safe_globals() -> list[Any]:
+    """The classes beside tensors and plain values that a checkpoint may hold: numpy's random state, times, a version."""
+    dtypes = [type(np.dtype(kind)) for kind in ("uint32", "int64", "float64")]
+    # numpy 1 wrote the same function under another module's name.
+    old_names = [(function, f"numpy.core.multiarray.{function.__name__}") for function in (_reconstruct, scalar)]
+    return [_reconstruct, scalar, *old_names, np.ndarray, np.dtype, *dtypes, datetime.timedelta, TorchVersion]
+
+
+def read_checkpoint(path: Path, trust: bool = False) -> dict[str, Any]:
+    """The content of a .pt file, tensors mapped from disk, without running code from it unless `trust`.
+
+    Raises UserError where the file is missing, cut, no Composer checkpoint, or holds other classes than `safe_globals`.
+    """
+    if not path.is_file():
+        raise UserError(
+            f"there is no checkpoint '{path}'; download it first (scripts/download_checkpoints.sh) or correct the path"
+        )
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"'{path}' is cut off or no torch checkpoint; copy or download it again")
+    try:
+        with torch.serialization.safe_globals(safe_globals()):
+            content = torch.load(path, map_location="cpu", weights_only=not trust, mmap=True)
+    except Exception as error:  # UnpicklingError for a class not allowed, RuntimeError for damaged content
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        allowed = {f"{one.__module__}.{one.__qualname__}" for one in safe_globals() if hasattr(one, "__qualname__")}
+        foreign = sorted(set(names) - allowed - {"numpy.core.multiarray._reconstruct", "numpy.core.multiarray.scalar"})
+        if trust or not foreign:
+            raise UserError(f"'{path}' cannot be read ({first_line(error)}); copy or download it again") from error
+        raise UserError(
+            f"'{path}' holds more than tensors and plain values: {', '.join(foreign)}. Reading such a file can run code of "
+            "its maker; if you trust them, set trust_checkpoint=true (export: --trust_checkpoint)"
+        ) from error
+    if not isinstance(content, dict) or "model" not in content.get("state", {}):
+        raise UserError(f"'{path}' is no Composer checkpoint (it has no state.model)")
+    return content
+
+
+def load_checkpoint(path: Path, trust: bool = False) -> Checkpoint:
+    """A Composer checkpoint of FlexBERT or of this project. Raises UserError as `read_checkpoint` does."""
+    state = read_checkpoint(path, trust)["state"]
+    facts = (state.get("callbacks") or {}).get("Checkpoints", {}).get("facts")
+    integration = state.get("integrations", {}).get("huggingface", {}).get("model", {}).get("config", {}).get("content")
+    moments, groups = optimizer_state(state.get("optimizers") or {})
+    return Checkpoint(
+        {hf_name(name): tensor for name, tensor in state["model"].items()},
+        moments,
+        groups,
+        (state.get("timestamp") or {}).get("Timestamp"),
+        integration,
+        facts,
+    )
+
+
+def optimizer_state(optimizers: Mapping[str, Any]) -> tuple[dict | None, dict | None]:
+    """Moments and group hyperparameters per Hugging Face name; (None, None) where they are not stored by name."""
+    for optimizer in optimizers.values():
+        state, groups = optimizer.get("state", {}), optimizer.get("param_groups", [])
+        if not state or not all(isinstance(name, str) for name in state):
+            return None, None
+        moments = {
+            hf_name(name): {moment: value[moment] for moment in MOMENTS}
+            for name, value in state.items()
+            if all(moment in value for moment in MOMENTS)
+        }
+        values = {
+            hf_name(name): {k: v for k, v in group.items() if k != "params"}
+            for group in groups
+            for name in group["params"]
+        }
+        return moments or None, values
+    return None, None
+
+
+def load_pretrained(name: str) -> Checkpoint:
+    """The weights of a Hugging Face folder or hub id."""
+    try:
+        model = ModernBertForMaskedLM.from_pretrained(name, torch_dtype=torch.float32)
+    except Exception as error:  # the hub client and safetensors each raise classes of their own
+        raise UserError(
+            f"load_path: '{name}' is neither a .pt file nor a ModernBERT that transformers can load ({first_line(error)})"
+        ) from error
+    return Checkpoint(model.state_dict())
+
+
+def load_weights(model: ModernBertForMaskedLM, weights: Mapping[str, Tensor], source: str) -> None:
+    """Copies the weights into the model. Raises UserError listing the first tensors that are missing, extra or of other shape."""
+    wanted = model.state_dict()
+    weights = dict(weights)
+    if "decoder.weight" not in weights and "model.embeddings.tok_embeddings.weight" in weights:
+        weights["decoder.weight"] = weights["model.embeddings.tok_embeddings.weight"]  # tied
+    problems = [f"{name} is missing" for name in wanted if name not in weights]
+    problems += [f"{name} is not in this architecture" for name in weights if name not in wanted]
+    problems += [
+        f"{name} has {tuple(weights[name].shape)} instead of {tuple(tensor.shape)}"
+        for name, tensor in wanted.items()
+        if name in weights and weights[name].shape != tensor.shape
+    ]
+    if problems:
+        raise UserError(
+            f"'{source}' does not fit model.model_config: {'; '.join(problems[:5])}"
+            f"{f'; and {len(problems) - 5} more' if len(problems) > 5 else ''}"
+        )
+    model.load_state_dict(weights)

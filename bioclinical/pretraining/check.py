@@ -1,0 +1,92 @@
+"""`--check`: everything of a run except the training, and what the training would take."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from composer.core import Precision
+from composer.trainer.trainer import get_precision_context
+from composer.utils import dist, get_device
+from omegaconf import DictConfig
+
+from bioclinical.errors import UserError
+from bioclinical.mds.inspection import damaged_shards
+from bioclinical.mds.shards import read_index
+from bioclinical.pretraining.checkpoints import newest_whole
+from bioclinical.pretraining.config import parse_time
+from bioclinical.pretraining.loader import share_of
+from bioclinical.pretraining.progress import duration
+from bioclinical.pretraining.run import Parts, build, expect_device
+from bioclinical.pretraining.schedules import build_schedule
+from bioclinical.pretraining.starting import start_from
+from bioclinical.runtime import peak_memory_bytes
+
+PROBE_TOKENS_ON_CPU = 2048
+
+
+def check(config: DictConfig) -> None:
+    """Validates config, every shard's hash and the starting checkpoint; measures one micro-batch and prints the outlook.
+
+    Trains nothing and writes nothing (but unpacked copies of compressed shards). Raises UserError for what is wrong.
+    """
+    parts = build(config)
+    max_duration = parse_time("max_duration", config.max_duration)
+    build_schedule(config.scheduler, max_duration)
+    for note in parts.notes:
+        print(note)
+    for name in filter(lambda name: config[name], ("train_loader", "eval_loader")):
+        folder = Path(config[name].dataset.local) / config[name].dataset.split
+        if problems := damaged_shards(folder, read_index(folder)):
+            raise UserError(f"{len(problems)} damaged shards: {'; '.join(problems[:5])}; copy or convert them again")
+        print(f"{folder}: all shards intact")
+    resume, _ = newest_whole(Path(config.save_folder)) if config.autoresume else (None, [])
+    if resume:
+        print(f"would resume from '{resume}'")
+    elif config.load_path:
+        print("\n".join(start_from(config, parts.model, parts.optimizer)[0]))
+    lengths = parts.train.windows.lengths
+    rows = parts.train.loader.new_packer().next_batch()[0]
+    batch_tokens = sum(int(lengths[unit]) for row in rows for _, unit in row)
+    steps = {
+        "tok": max_duration.value / batch_tokens,
+        "ba": max_duration.value,
+        "sp": max_duration.value / sum(map(len, rows)),
+    }[max_duration.unit.value]
+    print(
+        f"data: {len(lengths):,} samples, {int(lengths.sum()):,} tokens per epoch; first batch {batch_tokens:,} tokens in "
+        f"{len(rows)} rows of {parts.train.row_capacity:,} ({batch_tokens / len(rows) / parts.train.row_capacity:.1%} filled); "
+        f"{steps * batch_tokens / int(lengths.sum()):.2f} epochs, about {steps:,.0f} steps"
+    )
+    tokens, seconds, memory = probe(parts, rows)
+    world = dist.get_world_size()
+    print(
+        f"one process: {tokens / seconds:,.0f} tokens/s (forward and backward of {tokens:,} tokens), "
+        f"peak memory about {memory / 2**30:.1f} GiB; the run would take about "
+        f"{duration(steps * batch_tokens * seconds / tokens / world)} on {world} such process{'es' if world > 1 else ''}"
+    )
+
+
+def probe(parts: Parts, rows: list[list[tuple[int, int]]]) -> tuple[int, float, int]:
+    """Tokens, seconds and peak memory (optimizer moments included) of one micro-batch's forward and backward pass.
+
+    On a CPU only the row's first documents are used, for time.
+    """
+    kind = expect_device(parts.config)
+    device = get_device(kind)
+    share = share_of(rows, dist.get_global_rank(), dist.get_world_size())
+    units, lengths = share.rows[0], parts.train.windows.lengths
+    if kind == "cpu":
+        ends = lengths[[unit for _, unit in units]].cumsum()
+        units = units[: max(1, int((ends <= PROBE_TOKENS_ON_CPU).sum()))]
+    batch: dict[str, Any] = device.batch_to_device({"rows": [parts.train.loader.reader.read_row(units, silent=False)]})
+    model = device.module_to_device(parts.model)
+    for _ in range(2):  # the first pass warms up
+        started = time.perf_counter()
+        with get_precision_context(Precision(parts.config.precision)):
+            loss = model(batch)
+        loss.backward()
+        loss.item()  # waits for the device
+        seconds = time.perf_counter() - started
+    moments = 2 * sum(parameter.nbytes for parameter in model.parameters())
+    return batch["rows"][0]["tokens"], seconds, peak_memory_bytes("cuda" if kind == "gpu" else "cpu") + moments

@@ -1,0 +1,136 @@
+"""The checkpoints of a run folder: written whole or not at all, found again, and what they hold beside Composer's state."""
+
+import os
+import signal
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from composer.core import Callback, Event, State, Time
+from composer.loggers import Logger
+from composer.utils import checkpoint, create_interval_scheduler, dist, reproducibility
+
+from bioclinical.errors import RunFailed, UserError
+from bioclinical.files import atomic_path, remove
+from bioclinical.pretraining.loader import PackedLoader
+
+LATEST = "latest-rank0.pt"
+
+
+class Checkpoints(Callback):
+    """Saves every `interval`, at the end, and on SIGTERM; keeps the newest `keep` (-1: all).
+
+    The file is written beside and renamed, then `latest-rank0.pt` is moved to it, so that both are valid at any moment.
+    Besides Composer's state it holds the loader's position, every process's random state, and `facts` about the run (config,
+    data), which an export needs.
+    """
+
+    def __init__(self, folder: Path, interval: str, keep: int, loader: PackedLoader, facts: dict[str, Any]):
+        self.folder = folder
+        self.keep = keep
+        self.loader = loader
+        self.facts = facts
+        self.is_due = create_interval_scheduler(interval, checkpoint_events=True, include_end_of_training=True)
+        self.asked_to_stop = False
+        self.random_state: list[dict[str, Any]] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "loader": self.loader.state_dict(),
+            "random_state": reproducibility.get_rng_state(),
+            "facts": self.facts,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        former, now = (facts["data"]["train"] for facts in (state["facts"], self.facts))
+        if former != now:
+            raise UserError(
+                f"the training data are not those of this run: {now['samples']:,} samples of {now['tokens']:,} tokens instead "
+                f"of {former['samples']:,} of {former['tokens']:,}; restore them, or start a new run with another run_name and "
+                "load_path"
+            )
+        self.loader.load_state_dict(state["loader"])
+        self.random_state = state["random_state"]
+
+    def fit_start(self, state: State, logger: Logger) -> None:
+        if self.random_state is not None:
+            reproducibility.load_rng_state(self.random_state)
+        if hasattr(signal, "SIGTERM"):
+            signal.signal(signal.SIGTERM, self.ask_to_stop)
+
+    def ask_to_stop(self, *_: Any) -> None:
+        self.asked_to_stop = True
+
+    def batch_checkpoint(self, state: State, logger: Logger) -> None:
+        stop = any(dist.all_gather_object(self.asked_to_stop)) if dist.get_world_size() > 1 else self.asked_to_stop
+        if stop or self.is_due(state, Event.BATCH_CHECKPOINT):
+            self.save(state)
+        if stop:
+            if dist.get_global_rank() == 0:
+                print(
+                    f"stopped by SIGTERM after batch {state.timestamp.batch.value:,}, saved; continue with autoresume=true"
+                )
+            raise SystemExit(0)
+
+    def save(self, state: State) -> None:
+        """One checkpoint of the present moment; collective over all processes."""
+        path = self.folder / f"ep{state.timestamp.epoch.value}-ba{state.timestamp.batch.value}-rank0.pt"
+        with atomic_path(path) if dist.get_global_rank() == 0 else _no_path() as partial:
+            checkpoint.save_checkpoint(state, str(partial))
+        if dist.get_global_rank() == 0:
+            link = self.folder / f".{LATEST}.new"
+            remove(link)
+            link.symlink_to(path.name)
+            os.replace(link, self.folder / LATEST)
+            if self.keep >= 0:
+                for old in own_checkpoints(self.folder)[max(self.keep, 1) :]:
+                    remove(old)
+
+
+class _no_path:
+    """The other processes take part in gathering the state, but write nothing."""
+
+    def __enter__(self) -> str:
+        return "unused"
+
+    def __exit__(self, *_: Any) -> None:
+        pass
+
+
+def own_checkpoints(folder: Path) -> list[Path]:
+    """A run folder's checkpoints, newest first."""
+    found = [path for path in folder.glob("ep*-ba*-rank0.pt")]
+    return sorted(found, key=lambda path: int(path.name.split("-ba")[1].split("-")[0]), reverse=True)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a checkpoint's file ends as torch writes it: a cut zip archive has lost its directory."""
+    return zipfile.is_zipfile(path)
+
+
+def newest_whole(folder: Path) -> tuple[Path | None, list[Path]]:
+    """The newest checkpoint that is not cut, and the cut ones newer than it. Raises UserError where all are cut."""
+    cut = []
+    for path in own_checkpoints(folder):
+        if is_whole(path):
+            return path, cut
+        cut.append(path)
+    if cut:
+        raise UserError(f"all {len(cut)} checkpoints in '{folder}' are cut off; remove them to start the run again")
+    return None, cut
+
+
+def has_ended(path: Path, max_duration: Time) -> bool:
+    """Whether a run's own checkpoint stands at or past the end."""
+    saved = torch.load(path, map_location="cpu", weights_only=False, mmap=True)
+    clock = saved["state"]["timestamp"]["Timestamp"]
+    return clock[max_duration.unit.name.lower()] >= max_duration.value
+
+
+def expect_no_checkpoints(folder: Path) -> None:
+    """Raises RunFailed rather than mixing two runs in one folder."""
+    if own_checkpoints(folder):
+        raise RunFailed(
+            f"'{folder}' already holds checkpoints of a run; continue it with autoresume=true, or choose another run_name"
+        )

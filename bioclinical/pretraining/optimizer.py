@@ -1,0 +1,101 @@
+"""Optimizers of pre-training: StableAdamW with and without fully decoupled weight decay, and two AdamWs."""
+
+from collections.abc import Iterable
+
+import torch
+from composer.optim import DecoupledAdamW
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+
+def build_optimizer(model: nn.Module, config: DictConfig) -> torch.optim.Optimizer:
+    """The optimizer of a config's section `optimizer`, over one or two parameter groups."""
+    groups = parameter_groups(model, config.weight_decay, config.filter_bias_norm_wd)
+    common = {"lr": config.lr, "betas": tuple(config.betas), "eps": config.eps, "weight_decay": config.weight_decay}
+    if config.name == "decoupled_adamw":
+        return DecoupledAdamW(groups, **common)
+    if config.name == "adamw":
+        return torch.optim.AdamW(groups, **common)
+    return StableAdamW(groups, **common, max_lr=config.lr if config.name == "decoupled_stableadamw" else None)
+
+
+def parameter_groups(model: nn.Module, weight_decay: float, filter_bias_norm: bool) -> list[dict]:
+    """All parameters, or first those without weight decay (biases, norms: one dimension), then the others."""
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    if not filter_bias_norm:
+        return [{"params": [parameter for _, parameter in named]}]
+    plain = [parameter.ndim <= 1 or name.endswith(".bias") for name, parameter in named]
+    return [
+        {"params": [parameter for (_, parameter), is_plain in zip(named, plain) if is_plain], "weight_decay": 0.0},
+        {"params": [parameter for (_, parameter), is_plain in zip(named, plain) if not is_plain]},
+    ]
+
+
+class StableAdamW(torch.optim.Optimizer):
+    """AdamW whose learning rate shrinks, per tensor, where the update would be unusually large.
+
+    With debiased b1', b2' (b' = b (1 - b^(t-1)) / (1 - b^t)):  m <- b1' m + (1 - b1') g;  v <- b2' v + (1 - b2') g^2;
+    lr_p = lr / max(1, sqrt(mean(g^2 / max(v, eps^2))));  p <- p (1 - decay);  p <- p - lr_p m / (sqrt(v) + eps), where
+    decay is lr_p weight_decay, or (lr_p / max_lr) weight_decay if max_lr is given (fully decoupled weight decay).
+    Source: Wortsman et al. 2023 (arXiv:2304.13013), as torch-optimi's StableAdamW computes it. No step waits for the
+    device, and gradients are left as they are.
+    """
+
+    def __init__(
+        self, params: Iterable, lr: float, betas: tuple[float, float], eps: float, weight_decay: float,
+        max_lr: float | None = None,
+    ):  # fmt: skip
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "max_lr": max_lr, "step": 0}
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self, closure=None) -> Tensor | None:
+        """One step over all groups; a closure, if given, computes the gradients first."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if parameters:
+                group["step"] += 1
+                self.step_group(group, parameters)
+        return loss
+
+    def step_group(self, group: dict, parameters: list[Tensor]) -> None:
+        gradients = [parameter.grad for parameter in parameters]
+        for parameter in parameters:
+            if not self.state[parameter]:
+                self.state[parameter] = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
+        means = [self.state[parameter]["exp_avg"] for parameter in parameters]
+        squares = [self.state[parameter]["exp_avg_sq"] for parameter in parameters]
+        beta1, beta2 = (debiased(beta, group["step"]) for beta in group["betas"])
+        torch._foreach_lerp_(means, gradients, 1 - beta1)
+        torch._foreach_mul_(squares, beta2)
+        torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta2)
+
+        roots = torch._foreach_sqrt(squares)
+        # |g| / max(sqrt(v), eps) is the square root of g^2 / max(v, eps^2): its root mean square is the norm over sqrt(n).
+        scaled = torch._foreach_div(gradients, torch._foreach_maximum(roots, group["eps"]))
+        sizes = torch.tensor([parameter.numel() for parameter in parameters], dtype=torch.float32).sqrt()
+        rms = torch.stack(torch._foreach_norm(scaled)).float() / sizes.to(parameters[0].device, non_blocking=True)
+        rates = group["lr"] / rms.clamp(min=1.0)
+
+        torch._foreach_add_(roots, group["eps"])
+        updates = torch._foreach_div(means, roots)
+        torch._foreach_mul_(updates, list(rates.unbind()))
+        if group["weight_decay"]:
+            kept = 1 - rates * (group["weight_decay"] / (group["max_lr"] or 1.0))
+            torch._foreach_mul_(parameters, list(kept.unbind()))
+        torch._foreach_sub_(parameters, updates)
+
+
+def debiased(beta: float, step: int) -> float:
+    """The beta that makes a running average, begun at zero, an unbiased one at step 1, 2, ..."""
+    return beta * (1 - beta ** (step - 1)) / (1 - beta**step)
+
+
+def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:
+    """L2 norm of all gradients together, on their device."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))

@@ -1,0 +1,158 @@
+"""Which documents make up which row of which batch: best-fit packing, decided from lengths alone.
+
+The plan covers the rows of all processes, so that every process computes the same plan, takes its own rows from it, and
+all of them end an epoch together; the documents of a batch do not depend on the number of processes. Nothing is read to make
+a plan, so continuing from a saved state is immediate.
+"""
+
+import heapq
+from bisect import bisect_left, insort
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+Unit = tuple[int, int]  # epoch, number of the document (or of a window of it)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """rows: micro-batches per batch over all processes; capacity: tokens of a row; buffer: units that may wait.
+
+    units_per_row: without packing, how many documents make a row, whatever their length. smallest_rows and warmup_tokens:
+    batches begin with `smallest_rows` rows and grow to `rows`, a multiple of `processes` at a time, each size staying for a
+    share of the tokens in proportion to itself.
+    """
+
+    rows: int
+    capacity: int
+    buffer: int
+    processes: int = 1
+    units_per_row: int | None = None
+    smallest_rows: int | None = None
+    warmup_tokens: int = 0
+
+    def rows_after(self, tokens: int) -> int:
+        """Rows of the batch that begins after this many tokens."""
+        if tokens >= self.warmup_tokens:
+            return self.rows
+        sizes = range(self.smallest_rows, self.rows, self.processes)
+        spent = 0.0
+        for size in sizes:
+            spent += self.warmup_tokens * size / sum(sizes)
+            if tokens < spent:
+                return size
+        return self.rows
+
+
+@dataclass
+class State:
+    """Where a plan stands: the next place in the epoch's order, batches of the epoch, all tokens so far, waiting units."""
+
+    epoch: int = 0
+    place: int = 0
+    batches: int = 0
+    tokens: int = 0
+    waiting: deque[Unit] = field(default_factory=deque)
+
+    def to_dict(self) -> dict[str, Any]:
+        return vars(self) | {"waiting": [list(unit) for unit in self.waiting]}
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> "State":
+        return cls(**(value | {"waiting": deque(tuple(unit) for unit in value["waiting"])}))
+
+
+class Packer:
+    """An endless series of batches, each a list of rows, each a list of units; `state` is where it stands.
+
+    With `carry_over`, what does not fill a batch at the end of an epoch is filled up from the next one; without, and always
+    where a whole epoch is less than a batch, it makes a partial batch. No unit is left out.
+    """
+
+    def __init__(self, lengths: np.ndarray, geometry: Geometry, seed: int, shuffle: bool, carry_over: bool):
+        self.lengths = lengths
+        self.geometry = geometry
+        self.seed = seed
+        self.shuffle = shuffle
+        self.carry_over = carry_over
+        self.shortest = int(lengths.min())
+        self.state = State()
+        self.order: tuple[int, np.ndarray] | None = None
+
+    def next_batch(self) -> tuple[list[list[Unit]], bool]:
+        """The rows of the next batch, and whether it is the last of its epoch."""
+        state, epoch = self.state, self.state.epoch
+        rows_wanted = self.geometry.rows_after(state.tokens)
+        rows = self.by_count(rows_wanted) if self.geometry.units_per_row else self.best_fit(rows_wanted)
+        state.batches += 1
+        state.tokens += int(sum(self.lengths[unit] for row in rows for _, unit in row))
+        if state.epoch == epoch and state.place == len(self.lengths) and not state.waiting:
+            self.begin_epoch()
+        return rows, state.epoch != epoch
+
+    def best_fit(self, rows_wanted: int) -> list[list[Unit]]:
+        """Each unit goes into the row where it leaves the least room. Those that fit nowhere come first next time."""
+        free = [(self.geometry.capacity, row) for row in range(rows_wanted)]
+        rows: list[list[Unit]] = [[] for _ in free]
+        passed: list[Unit] = []
+        while free and free[-1][0] >= self.shortest and len(passed) <= self.geometry.buffer:
+            unit = self.next_unit()
+            if unit is None:
+                rows = self.spread(rows)
+                break
+            length = int(self.lengths[unit[1]])
+            at = bisect_left(free, (length, -1))
+            if at == len(free):
+                passed.append(unit)
+                continue
+            room, row = free.pop(at)
+            rows[row].append(unit)
+            insort(free, (room - length, row))
+        self.state.waiting.extendleft(reversed(passed))
+        return rows
+
+    def spread(self, rows: list[list[Unit]]) -> list[list[Unit]]:
+        """A partial batch over all its rows, longest unit first into the emptiest row, if that fits the rows as well."""
+        units = sorted((unit for row in rows for unit in row), key=lambda unit: -self.lengths[unit[1]])
+        heap = [(0, row) for row in range(len(rows))]
+        even: list[list[Unit]] = [[] for _ in rows]
+        for unit in units:
+            filled, row = heapq.heappop(heap)
+            even[row].append(unit)
+            heapq.heappush(heap, (filled + int(self.lengths[unit[1]]), row))
+        return even if max(heap)[0] <= self.geometry.capacity else rows
+
+    def by_count(self, rows_wanted: int) -> list[list[Unit]]:
+        """Rows of `units_per_row` units, in order."""
+        rows: list[list[Unit]] = [[] for _ in range(rows_wanted)]
+        for row in rows:
+            while len(row) < self.geometry.units_per_row and (unit := self.next_unit()) is not None:
+                row.append(unit)
+        return rows
+
+    def next_unit(self) -> Unit | None:
+        """The unit that waits longest, else the next in order; None at the end of an epoch that is not carried over."""
+        state = self.state
+        if state.waiting:
+            return state.waiting.popleft()
+        if state.place == len(self.lengths):
+            if not (self.carry_over and state.batches):
+                return None
+            self.begin_epoch()
+        state.place += 1
+        return state.epoch, int(self.epoch_order(state.epoch)[state.place - 1])
+
+    def begin_epoch(self) -> None:
+        self.state.epoch, self.state.place, self.state.batches = self.state.epoch + 1, 0, 0
+
+    def epoch_order(self, epoch: int) -> np.ndarray:
+        """The order of an epoch: a permutation that depends on seed and epoch only."""
+        if self.order is None or self.order[0] != epoch:
+            count = len(self.lengths)
+            shuffled = (
+                np.random.default_rng((self.seed, epoch)).permutation(count) if self.shuffle else np.arange(count)
+            )
+            self.order = epoch, shuffled
+        return self.order[1]

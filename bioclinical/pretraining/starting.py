@@ -1,0 +1,98 @@
+"""Starting a phase from other weights, once: model, optimizer moments, hyperparameters, clock."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from composer.core import Timestamp
+from omegaconf import DictConfig
+
+from bioclinical.modeling.flexbert import Checkpoint, hf_name, load_checkpoint, load_pretrained, load_weights
+from bioclinical.pretraining.masked_lm import PackedMaskedLM
+
+HYPERPARAMETERS = ("lr", "betas", "eps", "weight_decay", "max_lr")
+
+
+def start_from(
+    config: DictConfig, model: PackedMaskedLM, optimizer: torch.optim.Optimizer
+) -> tuple[list[str], Timestamp | None]:
+    """Loads config.load_path into model and optimizer; what to tell the user, and the clock unless reset_time.
+
+    With `restart_override` the optimizer keeps the config's hyperparameters, else it takes the checkpoint's. Weights come
+    without moments from Hugging Face folders, with load_weights_only, and where the checkpoint has none under names.
+    """
+    source = load_source(config.load_path, config.trust_checkpoint)
+    load_weights(model.model, source.weights, config.load_path)
+    notes = [f"phase start from {config.load_path}"]
+    if config.load_weights_only or source.moments is None:
+        why = "load_weights_only" if config.load_weights_only else "it holds no optimizer state by parameter name"
+        notes.append(
+            f"  fresh optimizer ({why}): a short scheduler.t_warmup is advised, since its moments start from zero"
+        )
+    else:
+        load_moments(model, optimizer, source)
+        notes += settle_hyperparameters(model, optimizer, source, config.restart_override)
+    if config.reset_time or source.clock is None:
+        return notes, None
+    clock = Timestamp()
+    clock.load_state_dict(source.clock)
+    return notes, clock
+
+
+def load_source(path: str, trust: bool) -> Checkpoint:
+    """A .pt file of FlexBERT or of this project, or a Hugging Face folder or id."""
+    return load_checkpoint(Path(path), trust) if path.endswith(".pt") else load_pretrained(path)
+
+
+def names_of(model: PackedMaskedLM) -> dict[torch.Tensor, str]:
+    return {parameter: hf_name(name) for name, parameter in model.named_parameters()}
+
+
+def load_moments(model: PackedMaskedLM, optimizer: torch.optim.Optimizer, source: Checkpoint) -> None:
+    """Gives every parameter the moments stored under its name, and its group the number of steps behind them."""
+    names = names_of(model)
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            stored = source.moments[names[parameter]]
+            optimizer.state[parameter] = {
+                name: value.to(parameter.device, torch.float32) for name, value in stored.items()
+            }
+        step = source.groups[names[group["params"][0]]].get("step", 1)
+        if "step" in group:
+            group["step"] = int(step)
+        else:  # AdamW counts per parameter
+            for parameter in group["params"]:
+                optimizer.state[parameter]["step"] = torch.tensor(float(step))
+
+
+def settle_hyperparameters(
+    model: PackedMaskedLM, optimizer: torch.optim.Optimizer, source: Checkpoint, override: bool
+) -> list[str]:
+    """Config's (override) or checkpoint's values in every group; one line per value that differs.
+
+    A learning rate of the checkpoint is the base one, so that the schedule is applied to it once, also from mid-decay.
+    """
+    names, notes = names_of(model), []
+    for number, group in enumerate(optimizer.param_groups):
+        stored = stored_values(source.groups[names[group["params"][0]]])
+        for name in HYPERPARAMETERS:
+            if name not in stored or name not in group:
+                continue
+            used = group[name] if override else stored[name]
+            if stored[name] != group[name]:
+                notes.append(f"  optimizer group {number}, {name}: checkpoint {stored[name]} -> used {used}")
+            group[name] = used
+    return notes
+
+
+def stored_values(group: dict[str, Any]) -> dict[str, Any]:
+    """A stored group's hyperparameters as plain numbers, under the names used here."""
+    values = {name: value.item() if isinstance(value, torch.Tensor) else value for name, value in group.items()}
+    if "beta1" in values:
+        values["betas"] = (values["beta1"], values["beta2"])
+    if "betas" in values:
+        values["betas"] = tuple(values["betas"])
+    values["lr"] = values.get("initial_lr", values["lr"])
+    if not values.get("decouple_lr", True):
+        values.pop("max_lr", None)
+    return values
