@@ -18,7 +18,8 @@ from bioclinical.tasks import brat, cos, deid, phenotype, social_history
 from bioclinical.tasks.brat import BratReader
 from bioclinical.tasks.conll import ConllReader  # noqa: F401  (for entries of your own)
 from bioclinical.tasks.delimited import DelimitedReader
-from bioclinical.tasks.loading import PROTOCOLS, load_task
+from bioclinical.tasks.loading import load_task
+from bioclinical.tasks.splits import PROTOCOLS, SPLIT_SEED, Protocol
 from bioclinical.tasks.task import SPLITS, Example, Task, TaskData
 
 TASKS = [
@@ -39,6 +40,8 @@ TASKS = [
             label_column="label",
             id_column="index",
             delimiter="\t",
+            group_column="index",
+            group_pattern="[^.]*",  # <abstract>.<chemical>.<gene>
         ),
         labels=("CPR:3", "CPR:4", "CPR:5", "CPR:6", "CPR:9", "false"),
         negative_label="false",
@@ -64,8 +67,13 @@ TASKS = [
     Task(
         name="SocialHistory",
         problem="token_classification",
-        reader=BratReader(token_pattern=brat.WHITESPACE_TOKENS, types=social_history.TYPES),
+        reader=BratReader(
+            token_pattern=brat.WHITESPACE_TOKENS,
+            types=social_history.TYPES,
+            strict_types=social_history.STRICT_TYPES,
+        ),
         labels=social_history.TAGS,
+        strict_labels=social_history.STRICT_TAGS,
         folder="SocialHistory",
         source="Get SocialHistoryMTSamples.zip from depts.washington.edu/bionlp/data/corpora/files/",
     ),
@@ -82,7 +90,7 @@ def get_task(name: str) -> Task:
 
 def main() -> None:
     args = parse_args()
-    data = load_task(get_task(args.dataset), Path(args.data_dir), args.protocol)
+    data = load_task(get_task(args.dataset), Path(args.data_dir), Protocol(args.protocol, args.split_seed))
     print_summary(data)
     if args.dump:
         dump(data, Path(args.dump))
@@ -94,6 +102,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--dataset", required=True, help=", ".join(task.name for task in TASKS) + " (any case)")
     parser.add_argument("--data_dir", default="data/raw", help="folder of the raw files' folders (default: data/raw)")
     parser.add_argument("--protocol", choices=PROTOCOLS, default="paper", help="default: paper, the published examples")
+    parser.add_argument("--split_seed", type=int, default=SPLIT_SEED, help="of the strict split (default: 42)")
     parser.add_argument("--dump", metavar="FILE.jsonl", help="write every example, its text included, as JSON lines")
     return parser.parse_args()
 
@@ -129,11 +138,16 @@ def length(task: Task, example: Example) -> int:
 
 
 def dump(data: TaskData, path: Path) -> None:
-    """One JSON object per example: train, then validation, then test, each in the published split's order."""
+    """One JSON object per example: train, then validation, then test, each in its split's order.
+
+    `group` is written where it decided the split.
+    """
+    hidden = {"group"} if data.protocol == "paper" else set()
     with atomic_path(path) as partial, open(partial, "w", encoding="utf-8") as file:
         for split in SPLITS:
             for example in data.splits[split]:
-                file.write(json.dumps({"split": split, **example}, ensure_ascii=False) + "\n")
+                shown = {key: value for key, value in example.items() if key not in hidden}
+                file.write(json.dumps({"split": split, **shown}, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

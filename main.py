@@ -22,7 +22,8 @@ from bioclinical.finetuning.run import Outcome, finetune
 from bioclinical.finetuning.settings import Settings
 from bioclinical.finetuning.trainer import NonFiniteError
 from bioclinical.results import Identity, Result, is_finished, write_result
-from bioclinical.tasks.loading import PROTOCOLS, load_task
+from bioclinical.tasks.loading import load_task
+from bioclinical.tasks.splits import PROTOCOLS, SPLIT_SEED, Protocol
 from bioclinical.tasks.task import SPLITS, TaskData
 from bioclinical.tokenization import choose_max_length, load_tokenizer
 from dataloader import TASKS, get_task
@@ -45,7 +46,8 @@ def main() -> None:
     if config.pad_token_id is None:
         config.pad_token_id = tokenizer.pad_token_id
     max_length, reason = choose_max_length(settings.max_length, tokenizer, config)
-    data = limited(load_task(task, Path(args.data_dir), args.protocol), settings.limit)
+    data = load_task(task, Path(args.data_dir), Protocol(args.protocol, args.split_seed))
+    data = limited(data, settings.limit)
     identity = identify(source, config, data, settings, max_length)
     path = identity.path(Path(args.output_dir))
     make_folder(path.parent)
@@ -95,7 +97,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     )
     recipe.add_argument("--epochs", type=positive(int), default=default.epochs, help="default: 3")
     recipe.add_argument(
-        "--seed", type=at_least_zero(int), default=default.seed, help="training seed (default: 42); splits do not move"
+        "--seed", type=at_least_zero(int), default=default.seed, help="training seed (default: 42); splits stay"
     )
     recipe.add_argument(
         "--batch_size", type=positive(int), default=default.batch_size, help="examples a step (default: 16)"
@@ -107,6 +109,9 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         "--max_length", type=positive(int), help="tokens, special ones included (default: the tokenizer's)"
     )
     recipe.add_argument("--protocol", choices=PROTOCOLS, default="paper", help="default: paper, the published examples")
+    recipe.add_argument(
+        "--split_seed", type=at_least_zero(int), default=SPLIT_SEED, help="of the strict protocol's split (default: 42)"
+    )
     speed = parser.add_argument_group("speed")
     speed.add_argument(
         "--precision", choices=("fp32", "bf16"), default=default.precision, help="default: fp32 (TF32 on GPU)"
@@ -223,6 +228,7 @@ def new_result(
         "model_name": identity.model_name,
         "revision": args.revision,
         "protocol": identity.protocol,
+        "split_seed": args.split_seed,
         "seed": identity.seed,
         "status": "running",
         "config": identity.settings,

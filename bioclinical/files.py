@@ -83,10 +83,13 @@ def sha256_of_json(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode("utf-8")).hexdigest()
 
 
-def read_utf8(path: Path, keep_bom: bool = True) -> str:
-    """A text file with universal newlines; raises UserError naming file and line where the bytes are not UTF-8."""
+def read_utf8(path: Path, keep_bom: bool = True, newline: str | None = None) -> str:
+    """A text file, with universal newlines unless newline="" keeps them as they stand.
+
+    Raises UserError naming file and line where the bytes are not UTF-8.
+    """
     try:
-        with open(path, encoding="utf-8" if keep_bom else "utf-8-sig") as file:
+        with open(path, encoding="utf-8" if keep_bom else "utf-8-sig", newline=newline) as file:
             return file.read()
     except UnicodeDecodeError as error:
         raise UserError(invalid_utf8_message(path)) from error

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bioclinical.errors import UserError
 from bioclinical.files import read_utf8
+from bioclinical.tasks.splits import PAPER, Protocol
 from bioclinical.tasks.task import SPLITS, Example, RawData
 
 
@@ -17,8 +18,9 @@ class ConllReader:
     def raw_files(self, folder: Path) -> list[Path]:
         return [folder / name for name in self.files]
 
-    def read(self, folder: Path) -> RawData:
-        return RawData({split: read_conll(path) for split, path in zip(SPLITS, self.raw_files(folder))}, warnings=[])
+    def read(self, folder: Path, protocol: Protocol = PAPER) -> RawData:
+        splits = {split: read_conll(path) for split, path in zip(SPLITS, self.raw_files(folder))}
+        return RawData(protocol.given(splits), warnings=[])
 
 
 def read_conll(path: Path) -> list[Example]:

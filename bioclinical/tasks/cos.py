@@ -12,7 +12,7 @@ from bioclinical.tasks.brat import (
     tag_tokens,
     token_offsets,
 )
-from bioclinical.tasks.splits import split_70_15_15
+from bioclinical.tasks.splits import PAPER, Protocol, split_70_15_15
 from bioclinical.tasks.task import Example, RawData, bio_tags, counted
 
 TYPES = ("Attr", "Cos", "Loc", "Ref", "Val")
@@ -21,47 +21,61 @@ TAGS = bio_tags(TYPES)
 
 @dataclass(frozen=True)
 class CosReader:
-    """Published protocol: files in name order, snippets in file order, split by snippet."""
+    """Published protocol: files in name order, snippets in file order, split by snippet.
+
+    Strict: discontinuous spans as separate runs, offsets that follow the stripped text, split by document.
+    """
 
     def raw_files(self, folder: Path) -> list[Path]:
         return sorted(folder.glob("*.ann")) or [folder / "*.ann"]
 
-    def read(self, folder: Path) -> RawData:
+    def read(self, folder: Path, protocol: Protocol = PAPER) -> RawData:
         counts: Counter[str] = Counter()
-        examples = [example for path in self.raw_files(folder) for example in read_snippets(path, counts)]
-        return RawData(split_70_15_15(examples), counted(counts))
+        strict = protocol.is_strict
+        examples = [example for path in self.raw_files(folder) for example in read_snippets(path, counts, strict)]
+        splits = protocol.split(examples, split_70_15_15, (0.15, 0.15))
+        return RawData(splits, counted(counts), WORD_AND_PUNCTUATION_TOKENS)
 
 
-def read_snippets(path: Path, counts: Counter[str]) -> list[Example]:
+def read_snippets(path: Path, counts: Counter[str], strict: bool = False) -> list[Example]:
     """The snippets of one file with the tags of the annotations inside each; oddities are counted."""
     snippets: list[TextBound] = []
     annotations: list[TextBound] = []
     for annotation in read_annotations(path):
         require_known_type(annotation, (*TYPES, "Snippet"))
-        if annotation.is_discontinuous:
+        if annotation.is_discontinuous and not strict:
             counts["discontinuous span(s) left out"] += 1
         elif not annotation.text.strip():
             counts["annotation(s) without surface text left out"] += 1
         else:
             (snippets if annotation.type == "Snippet" else annotations).append(annotation)
-    return [snippet_example(path, snippet, annotations) for snippet in snippets]
+    return [snippet_example(path, snippet, annotations, strict) for snippet in snippets]
 
 
-def snippet_example(path: Path, snippet: TextBound, annotations: list[TextBound]) -> Example:
+def snippet_example(path: Path, snippet: TextBound, annotations: list[TextBound], strict: bool) -> Example:
     """One example from a snippet's own text.
 
     As published the text is stripped but its start offset is not moved, so a leading blank shifts the spans.
     """
-    text = snippet.text.strip()
+    text = snippet.text if strict else snippet.text.strip()
     offsets = token_offsets(text, WORD_AND_PUNCTUATION_TOKENS)
+    places = document_places(snippet) if strict else list(range(snippet.start, snippet.start + len(text)))
     spans = [
-        (annotation.start - snippet.start, annotation.end - snippet.start, annotation.type)
+        (start, end, annotation.type)
         for annotation in annotations
         if snippet.start <= annotation.start and annotation.end <= snippet.end
+        for start, end in annotation.fragments
     ]
     return {
         "id": f"{path.stem}:{snippet.id}",
+        "group": path.stem,
         "tokens": [text[start:end] for start, end in offsets],
-        "tags": tag_tokens(offsets, spans),
+        "tags": tag_tokens([(places[start], places[end - 1] + 1) for start, end in offsets], spans),
         "where": snippet.where,
     }
+
+
+def document_places(snippet: TextBound) -> list[int]:
+    """The offset in the document of each character of a snippet's text: fragments joined by a blank, perhaps longer."""
+    places = [place for start, end in snippet.fragments for place in range(start, end + 1)][:-1]
+    return places + list(range(snippet.end, snippet.end + max(0, len(snippet.text) - len(places))))

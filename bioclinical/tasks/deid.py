@@ -7,8 +7,10 @@ from pathlib import Path
 
 from bioclinical.errors import UserError
 from bioclinical.files import read_utf8
-from bioclinical.tasks.splits import sklearn_split_70_15_15
-from bioclinical.tasks.task import RawData, counted
+from bioclinical.tasks.alignment import align
+from bioclinical.tasks.brat import WHITESPACE_TOKENS, WORD_AND_PUNCTUATION_TOKENS, tag_covered_spans, token_offsets
+from bioclinical.tasks.splits import PAPER, Protocol, sklearn_split_70_15_15
+from bioclinical.tasks.task import Example, RawData, counted
 
 TYPES = ("age", "date", "location", "name", "other", "phone_nb")
 TAGS = ("O",) + tuple(f"B-{t}" for t in TYPES) + tuple(f"I-{t}" for t in TYPES)
@@ -30,16 +32,21 @@ TYPE_PATTERNS = (
     (re.compile(r"\A(?:\d+|\d{1,2}-\d{1,2}|\d{4}-\d{2}-\d{2})\Z|date range|month/year", re.I), "date"),
     (re.compile(r"\A\Z|company", re.I), "other"),
 )
+# The published date patterns are full matches of few forms; strict reads every mask of digits as one.
+DIGITS_MASK = re.compile(r"\d[\d/-]*")
 
 
 @dataclass(frozen=True)
 class DeidReader:
-    """Published protocol: white-space tokens, spans found by searching the text that follows each mask."""
+    """Published protocol: white-space tokens, spans found by searching the text that follows each mask.
+
+    Strict: words and punctuation of id.text, each once, tagged by an alignment of the two texts; split by patient.
+    """
 
     def raw_files(self, folder: Path) -> list[Path]:
         return [folder / "id.text", folder / "id.res"]
 
-    def read(self, folder: Path) -> RawData:
+    def read(self, folder: Path, protocol: Protocol = PAPER) -> RawData:
         text_path, masked_path = self.raw_files(folder)
         texts, masked = read_records(text_path), read_records(masked_path)
         if len(texts) != len(masked):
@@ -48,16 +55,26 @@ class DeidReader:
                 "both must come from the same release"
             )
         oddities: Counter[str] = Counter()
-        examples = []
+        examples: list[Example] = []
+        excluded = []
         for (record_id, text), (masked_id, masked_text) in zip(texts, masked):
             if record_id != masked_id:
                 raise UserError(
                     f"'{masked_path}': record {masked_id} stands where '{text_path}' has record {record_id}"
                 )
-            tokens, tags = tag_record(text, masked_text, oddities)
+            tagged = (tag_strictly if protocol.is_strict else tag_record)(text, masked_text, oddities)
+            if tagged is None:
+                excluded.append(record_id)
+                continue
+            tokens, tags = tagged
             where = f"'{text_path}' record {record_id}"
-            examples.append({"id": record_id, "tokens": tokens, "tags": tags, "where": where})
-        return RawData(sklearn_split_70_15_15(examples), counted(oddities))
+            patient = record_id.partition("-")[0]
+            examples.append({"id": record_id, "group": patient, "tokens": tokens, "tags": tags, "where": where})
+        warnings = counted(oddities)
+        if excluded:
+            warnings.append(f"{len(excluded)} record(s) without one sure alignment excluded: {', '.join(excluded)}")
+        pattern = WORD_AND_PUNCTUATION_TOKENS if protocol.is_strict else WHITESPACE_TOKENS
+        return RawData(protocol.split(examples, sklearn_split_70_15_15, (0.15, 0.15)), warnings, pattern)
 
 
 def read_records(path: Path) -> list[tuple[str, str]]:
@@ -100,6 +117,17 @@ def tag_record(text: str, masked: str, oddities: Counter[str]) -> tuple[list[str
         tags += [f"{'I' if k else 'B'}-{phi_type}" for k in range(len(words))]
         position = end
     return tokens, tags
+
+
+def tag_strictly(text: str, masked: str, oddities: Counter[str]) -> tuple[list[str], list[str]] | None:
+    """Words, punctuation and tags of one record; None where its masks cannot be laid over the text in one way only."""
+    pieces = MASK.split(masked)
+    types = ["date" if DIGITS_MASK.fullmatch(mask.strip()) else mask_type(mask, oddities) for mask in pieces[1::2]]
+    spans = align(text, pieces[::2], types)
+    if spans is None:
+        return None
+    offsets = token_offsets(text, WORD_AND_PUNCTUATION_TOKENS)
+    return [text[start:end] for start, end in offsets], tag_covered_spans(offsets, spans)
 
 
 def mask_type(content: str, oddities: Counter[str]) -> str:

@@ -1,13 +1,14 @@
 """Classification data in CSV or TSV files, one example a row: ChemProt, and files of a user's own."""
 
 import csv
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from bioclinical.errors import UserError
 from bioclinical.files import invalid_utf8_message
-from bioclinical.tasks.splits import split_70_15_15
+from bioclinical.tasks.splits import PAPER, Protocol, split_70_15_15
 from bioclinical.tasks.task import SPLITS, Example, RawData
 
 
@@ -17,6 +18,8 @@ class DelimitedReader:
 
     files: one file name, split 70/15/15 at random with seed 42, or three (train, validation, test).
     id_column: None numbers the rows. The text is kept as it stands ("NA" is text).
+    group_column: names the patient or document of a row, by what group_pattern matches at the start of the cell; the
+    strict protocol keeps a group on one side of the split.
     """
 
     files: str | tuple[str, str, str]
@@ -24,17 +27,21 @@ class DelimitedReader:
     label_column: str
     id_column: str | None = None
     delimiter: str = ","
+    group_column: str | None = None
+    group_pattern: str = "(?s).*"
 
     def raw_files(self, folder: Path) -> list[Path]:
         return [folder / name for name in ([self.files] if isinstance(self.files, str) else self.files)]
 
-    def read(self, folder: Path) -> RawData:
+    def read(self, folder: Path, protocol: Protocol = PAPER) -> RawData:
         parts = [self.read_file(path) for path in self.raw_files(folder)]
-        splits = split_70_15_15(parts[0]) if len(parts) == 1 else dict(zip(SPLITS, parts))
-        return RawData(splits, warnings=[])
+        if len(parts) == 1:
+            return RawData(protocol.split(parts[0], split_70_15_15, (0.15, 0.15)), warnings=[])
+        return RawData(protocol.given(dict(zip(SPLITS, parts))), warnings=[])
 
     def read_file(self, path: Path) -> list[Example]:
-        columns = [self.text_column, self.label_column] + ([self.id_column] if self.id_column else [])
+        optional = [column for column in (self.id_column, self.group_column) if column]
+        columns = [self.text_column, self.label_column, *optional]
         examples = []
         for line, row in read_rows(path, columns, self.delimiter):
             label = row[self.label_column].strip()
@@ -50,6 +57,8 @@ class DelimitedReader:
                     "where": f"'{path}' line {line}",
                 }
             )
+            if self.group_column:
+                examples[-1]["group"] = re.match(self.group_pattern, row[self.group_column].strip())[0]
         return examples
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,23 @@ from filelock import FileLock
 
 from bioclinical.errors import UserError
 from bioclinical.files import make_folder, sha256_of_file, sha256_of_json, write_json, write_text
+from bioclinical.tasks.splits import PAPER, Protocol
 from bioclinical.tasks.task import SPLITS, Example, RawData, Task, TaskData
 
-PROTOCOLS = ("paper",)
 # Labels collected from data beyond this are taken for text that stands in the wrong column.
 MOST_LABELS = 500
 LONGEST_LABEL = 80
 
 
-def load_task(task: Task, data_dir: Path, protocol: str = "paper") -> TaskData:
+def load_task(task: Task, data_dir: Path, protocol: Protocol = PAPER) -> TaskData:
     """Reads a task's raw files, or the processed copy kept under `<data_dir>/../processed`.
 
     The copy's key is a hash of the readers' source, the task's definition, the protocol and the raw files' bytes.
     A lock lets one of several processes build it while the others wait. Where no copy can be kept (read-only media)
     the raw files are read each time. Raises UserError for unusable raw files.
     """
+    if protocol.is_strict and task.strict_labels:
+        task = replace(task, labels=task.strict_labels)
     folder = Path(data_dir) / task.folder
     files = existing_files(task, folder)
     processed = Path(data_dir).resolve().parent / "processed" / task.name
@@ -36,16 +38,18 @@ def load_task(task: Task, data_dir: Path, protocol: str = "paper") -> TaskData:
     hash_of = functools.partial(remembered_sha256, processed=processed) if keeps_copy else sha256_of_file
     hashes = {str(path.relative_to(folder)): hash_of(path) for path in files}
     raw_sha256 = sha256_of_json(hashes)
-    key = sha256_of_json([reader_version(), repr(task), protocol, raw_sha256])[:16]
-    path = processed / f"{protocol}-{key}.json"
+    key = sha256_of_json([reader_version(), repr(task), protocol.label, raw_sha256])[:16]
+    path = processed / f"{protocol.label}-{key}.json"
     with FileLock(path.with_suffix(".lock")) if keeps_copy else contextlib.nullcontext():
         content = read_copy(path)
         if content is None:
-            content = asdict(checked(task, task.reader.read(folder)))
+            # A reader of a user's own may know the published way only.
+            raw = task.reader.read(folder, protocol) if protocol.is_strict else task.reader.read(folder)
+            content = asdict(checked(task, raw))
             if keeps_copy:
                 write_json(path, content)
     labels = task.labels or collected_labels(task, content["splits"])
-    return TaskData(task, protocol, tuple(labels), content["splits"], content["warnings"], raw_sha256)
+    return TaskData(task, protocol.label, tuple(labels), raw_sha256=raw_sha256, **content)
 
 
 def is_writable(folder: Path) -> bool:
@@ -63,7 +67,8 @@ def read_copy(path: Path) -> dict[str, Any] | None:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return content if isinstance(content, dict) and content.keys() == {"splits", "warnings"} else None
+    whole = isinstance(content, dict) and content.keys() == {field.name for field in fields(RawData)}
+    return content if whole else None
 
 
 def existing_files(task: Task, folder: Path) -> list[Path]:
@@ -116,7 +121,7 @@ def checked(task: Task, raw: RawData) -> RawData:
         for example in raw.splits[split]:
             check_example(task, example, labels)
     splits = {split: [without_place(example) for example in raw.splits[split]] for split in SPLITS}
-    return RawData(splits, raw.warnings)
+    return replace(raw, splits=splits)
 
 
 def check_example(task: Task, example: Example, labels: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from bioclinical.errors import UserError
 from bioclinical.files import invalid_utf8_message
 from bioclinical.tasks.delimited import require_columns
-from bioclinical.tasks.splits import split_70_10_20
+from bioclinical.tasks.splits import PAPER, Protocol, split_70_10_20
 from bioclinical.tasks.task import RawData, counted
 
 LABELS = (
@@ -25,34 +25,41 @@ ROWS_PER_CHUNK = 5_000
 
 @dataclass(frozen=True)
 class PhenotypeReader:
-    """Published protocol: contradictory rows dropped, inner join on ROW_ID in the annotations' order."""
+    """Published protocol: contradictory rows dropped, inner join on ROW_ID in the annotations' order.
+
+    Strict: the first of the annotations and the first of the notes of a repeated ROW_ID; the split is by SUBJECT_ID.
+    """
 
     def raw_files(self, folder: Path) -> list[Path]:
         return [folder / "ACTdb102003.csv", folder / "NOTEEVENTS.csv"]
 
-    def read(self, folder: Path) -> RawData:
+    def read(self, folder: Path, protocol: Protocol = PAPER) -> RawData:
         annotation_path, note_path = self.raw_files(folder)
         annotations, contradictory = read_annotations(annotation_path)
         notes = read_notes(note_path, {row_id for row_id, _ in annotations})
         examples = [
-            {"id": row_id, "text": text, "labels": labels, "where": f"'{note_path}' ROW_ID {row_id}"}
+            {"id": row_id, "text": text, "labels": labels, "group": subject, "where": f"'{note_path}' ROW_ID {row_id}"}
             for row_id, labels in annotations
-            for text in notes.get(row_id, [])
+            for subject, text in notes.get(row_id, [])
         ]
         if not examples:
             raise UserError(
                 f"no ROW_ID of '{annotation_path}' occurs in '{note_path}'; check the MIMIC-III version (1.4)"
             )
         without_note = sum(row_id not in notes for row_id, _ in annotations)
+        repeats = "example(s) more because a ROW_ID is repeated"
+        more = len(examples) - len({example["id"] for example in examples})
+        if protocol.is_strict:
+            repeats = "example(s) of a repeated ROW_ID left out"
+            examples = list({example["id"]: example for example in reversed(examples)}.values())[::-1]
         oddities = Counter(
             {
                 "annotated row(s) with NONE and a phenotype dropped": contradictory,
                 "annotated row(s) without a note dropped": without_note,
-                "example(s) more because a ROW_ID is repeated": len(examples)
-                - len({example["id"] for example in examples}),
+                repeats: more,
             }
         )
-        return RawData(split_70_10_20(examples), counted(oddities))
+        return RawData(protocol.split(examples, split_70_10_20, (0.1, 0.2)), counted(oddities))
 
 
 def read_annotations(path: Path) -> tuple[list[tuple[str, list[int]]], int]:
@@ -71,13 +78,13 @@ def read_annotations(path: Path) -> tuple[list[tuple[str, list[int]]], int]:
     return list(zip(rows.loc[~contradictory, "ROW_ID"], kept)), int(contradictory.sum())
 
 
-def read_notes(path: Path, row_ids: set[str]) -> dict[str, list[str]]:
-    """ROW_ID -> texts, for the annotated notes only; the file is read in chunks and never held whole."""
-    notes: dict[str, list[str]] = {}
-    for chunk in read_csv(path, ["ROW_ID", "TEXT"], chunksize=ROWS_PER_CHUNK):
+def read_notes(path: Path, row_ids: set[str]) -> dict[str, list[tuple[str, str]]]:
+    """ROW_ID -> (SUBJECT_ID, text)s, for the annotated notes only; read in chunks, the file is never held whole."""
+    notes: dict[str, list[tuple[str, str]]] = {}
+    for chunk in read_csv(path, ["ROW_ID", "SUBJECT_ID", "TEXT"], chunksize=ROWS_PER_CHUNK):
         chunk["ROW_ID"] = chunk["ROW_ID"].str.strip()
-        for row_id, text in chunk[chunk["ROW_ID"].isin(row_ids)].itertuples(index=False):
-            notes.setdefault(row_id, []).append(text)
+        for row_id, subject, text in chunk[chunk["ROW_ID"].isin(row_ids)].itertuples(index=False):
+            notes.setdefault(row_id, []).append((subject.strip(), text))
     return notes
 
 

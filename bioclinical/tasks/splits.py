@@ -1,12 +1,76 @@
-"""The published random splits, by the libraries that made them (their permutations decide comparability)."""
+"""The published random splits, by the libraries that made them (their permutations decide comparability), and the
+strict ones, which keep what belongs together on one side."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
 from datasets import Dataset
 from sklearn.model_selection import train_test_split
 
 from bioclinical.errors import UserError
-from bioclinical.tasks.task import Example
+from bioclinical.tasks.task import SPLITS, Example
 
 SPLIT_SEED = 42
+PROTOCOLS = ("paper", "strict")
+Splits = dict[str, list[Example]]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How raw files become examples: `paper` as published, faults included; `strict` repaired, split by group."""
+
+    name: str = "paper"
+    split_seed: int = SPLIT_SEED
+
+    def __post_init__(self) -> None:
+        if self.name not in PROTOCOLS:
+            raise UserError(f"unknown protocol '{self.name}'; known: {', '.join(PROTOCOLS)}")
+        if self.split_seed != SPLIT_SEED and not self.is_strict:
+            raise UserError(f"--split_seed {self.split_seed} needs --protocol strict; the published splits are fixed")
+
+    @property
+    def is_strict(self) -> bool:
+        return self.name == "strict"
+
+    @property
+    def label(self) -> str:
+        """What results and tables call it: another split is another test set, so its seed is named."""
+        return self.name if self.split_seed == SPLIT_SEED else f"{self.name}-split{self.split_seed}"
+
+    def split(
+        self, examples: list[Example], published: Callable[[list[Example]], Splits], shares: tuple[float, float]
+    ) -> Splits:
+        """The published split, or whole groups with these shares (validation, test)."""
+        return grouped_split(examples, shares, self.split_seed) if self.is_strict else published(examples)
+
+    def given(self, splits: Splits) -> Splits:
+        """Splits that come as files; raises UserError where another split was asked for."""
+        if self.split_seed != SPLIT_SEED:
+            raise UserError(f"--split_seed {self.split_seed} has no effect: this dataset's splits are given as files")
+        return splits
+
+
+PAPER = Protocol()
+
+
+def grouped_split(examples: list[Example], shares: tuple[float, float], seed: int) -> Splits:
+    """Whole groups (patients, documents) drawn at random; the shares of validation and test are of the group count.
+
+    Neither the order of the rows nor that of the groups matters. An example without `group` is its own group.
+    """
+    groups = sorted({group_of(example) for example in examples})
+    if len(groups) < len(SPLITS):
+        raise UserError(f"{len(groups)} group(s) (patients, documents) cannot be split three ways; more data is needed")
+    validation, test = (max(1, round(share * len(groups))) for share in shares)
+    order = np.random.default_rng(seed).permutation(len(groups))
+    side = {groups[i]: "test" if k < test else "validation" for k, i in enumerate(order[: test + validation])}
+    return {split: [e for e in examples if side.get(group_of(e), "train") == split] for split in SPLITS}
+
+
+def group_of(example: Example) -> str:
+    """The patient or document that an example, or its prediction, belongs to."""
+    return example.get("group", example["id"])
 
 
 def split_70_15_15(examples: list[Example]) -> dict[str, list[Example]]:

@@ -3,23 +3,32 @@
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
+from typing import Protocol as Interface
+
+if TYPE_CHECKING:
+    from bioclinical.tasks.splits import Protocol
 
 SPLITS = ("train", "validation", "test")
 
 Problem = Literal["single_label_classification", "multi_label_classification", "token_classification"]
 
 # {"id", "text", "labels"} (a label name, or a list of 0/1 in the order of Task.labels), or {"id", "tokens", "tags"}.
+# "group" names the patient or document that several examples share; absent where each stands alone.
 # Readers add "where", the place in the raw files that error messages name; it does not outlive the checks.
 Example = dict[str, Any]
 
 
 @dataclass
 class RawData:
-    """What a reader makes of the raw files: split name -> examples in the published order, and counted oddities."""
+    """What a reader makes of the raw files: split name -> examples in the published order, and counted oddities.
+
+    token_pattern: the regular expression that cuts text into this task's words, where the reader cuts text.
+    """
 
     splits: dict[str, list[Example]]
     warnings: list[str]
+    token_pattern: str | None = None
 
 
 def counted(oddities: Counter[str]) -> list[str]:
@@ -27,14 +36,17 @@ def counted(oddities: Counter[str]) -> list[str]:
     return [f"{count} {what}" for what, count in oddities.items() if count]
 
 
-class Reader(Protocol):
+class Reader(Interface):
     """Reads one raw format. Readers are frozen dataclasses: their fields are part of the cache key."""
 
     def raw_files(self, folder: Path) -> list[Path]:
         """The files that `read` will open, missing ones included."""
 
-    def read(self, folder: Path) -> RawData:
-        """Reads and splits; raises UserError naming file and line of what cannot be read."""
+    def read(self, folder: Path, protocol: "Protocol" = ...) -> RawData:
+        """Reads and splits, as published where no protocol is given.
+
+        Raises UserError naming file and line of what cannot be read.
+        """
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,7 @@ class Task:
     """One downstream task.
 
     labels: the fixed list in id order (for token tasks the tags), or None to collect it from the training split.
+    strict_labels: the list of the strict protocol where it differs.
     folder: the raw files' folder under --data_dir.  source: where a user gets them.
     """
 
@@ -51,6 +64,7 @@ class Task:
     folder: str
     source: str
     labels: tuple[str, ...] | None = None
+    strict_labels: tuple[str, ...] | None = None
     negative_label: str | None = None
 
     @property
@@ -65,7 +79,10 @@ class Task:
 
 @dataclass
 class TaskData:
-    """A task ready for an encoder: examples without raw-file locations, the label list, and the raw files' hash."""
+    """A task ready for an encoder: examples without raw-file locations, the label list, and the raw files' hash.
+
+    protocol: Protocol.label.
+    """
 
     task: Task
     protocol: str
@@ -73,6 +90,7 @@ class TaskData:
     splits: dict[str, list[Example]]
     warnings: list[str]
     raw_sha256: str
+    token_pattern: str | None = None
 
 
 def bio_tags(types: tuple[str, ...]) -> tuple[str, ...]:
