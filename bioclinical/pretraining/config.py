@@ -33,7 +33,12 @@ def load_config(path: str | Path, overrides: list[str] = ()) -> DictConfig:
     for override in overrides:
         if "=" not in override:
             raise UserError(f"'{override}' is no override; write key=value, e.g. max_duration=100ba")
-        raw = OmegaConf.merge(raw, OmegaConf.from_dotlist([override]))
+        key = override.partition("=")[0]
+        # A whole section given on the command line replaces the file's: the former schedule's times would not fit another.
+        value = OmegaConf.to_container(OmegaConf.from_dotlist([override]), resolve=False)
+        for part in key.split("."):
+            value = value[part]
+        OmegaConf.update(raw, key, value, merge=False, force_add=True)
     try:
         values = OmegaConf.to_container(raw, resolve=True)
     except OmegaConfBaseException as error:

@@ -127,7 +127,7 @@ def batch_warmup(section: DictConfig, batches: Batches, world: int) -> dict[str,
     smallest, tokens = section.batch_size_warmup_min_size, section.batch_size_warmup_tokens
     if smallest is None and tokens is None:
         return {}
-    time = parse_time("batch_size_warmup_tokens", tokens)
+    time = parse_time("batch_size_warmup_tokens", tokens or "0ba")
     if smallest is None or time.unit.value != "tok" or not batches.micro <= smallest <= batches.device:
         raise UserError(
             f"batch_size_warmup_min_size '{smallest}' and batch_size_warmup_tokens '{tokens}' belong together: from one "

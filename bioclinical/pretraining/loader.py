@@ -5,6 +5,7 @@ documents (their numbers), and as plain numbers samples, tokens and loss_weight 
 """
 
 import copy
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -86,9 +87,9 @@ class PackedLoader:
         self.rank = rank
         self.world = world
         self.endless = endless
-        self.options = {"num_workers": workers, "pin_memory": pin_memory, "timeout": timeout}
+        self.options = {"num_workers": workers, "pin_memory": pin_memory}
         if workers:
-            self.options["prefetch_factor"] = prefetch
+            self.options |= {"prefetch_factor": prefetch, "timeout": timeout}
         self.restart(State(), epoch_closed=False)
 
     def restart(self, state: State, epoch_closed: bool) -> None:
@@ -112,6 +113,7 @@ class PackedLoader:
         self.epoch_closed = False
 
     def start_workers(self) -> Iterator[Batch | UserError]:
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # else tokenizers warns of every forked worker
         # Its own generator: worker seeds must not be drawn from the stream that dropout uses, or resuming would shift it.
         return iter(
             DataLoader(
