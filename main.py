@@ -38,6 +38,8 @@ def main() -> None:
     settings = Settings(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Settings)})
     source = Source(args.model, args.revision, args.trust_remote_code)
     task = get_task(args.dataset)
+    if task.is_token_task and settings.pooling != "head":
+        raise UserError(f"--pooling is for sequence tasks; {task.name} always reports f1_windowed")
     device = runtime.choose_device()
     dtype = runtime.choose_precision(settings.precision, device.value)
     config, tokenizer = load_config(source), load_tokenizer(source.name, **source.options)
@@ -75,7 +77,9 @@ def identify(source: Source, config: PretrainedConfig, data: TaskData, settings:
         model_sha256=model_identity(source, config),
         raw_sha256=data.raw_sha256,
         protocol=data.protocol,
-        settings=dataclasses.asdict(settings) | {"max_length": max_length},
+        # A default that earlier results do not state is left out, so that their runs still count as finished.
+        settings={k: v for k, v in dataclasses.asdict(settings).items() if (k, v) != ("pooling", "head")}
+        | {"max_length": max_length},
         seed=settings.seed,
     )
 
@@ -111,6 +115,12 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     recipe.add_argument("--protocol", choices=PROTOCOLS, default="paper", help="default: paper, the published examples")
     recipe.add_argument(
         "--split_seed", type=at_least_zero(int), default=SPLIT_SEED, help="of the strict protocol's split (default: 42)"
+    )
+    recipe.add_argument(
+        "--pooling",
+        choices=("head", "windows"),
+        default=default.pooling,
+        help="test texts longer than the context: their head (published, default) or the mean over windows",
     )
     speed = parser.add_argument_group("speed")
     speed.add_argument(

@@ -57,12 +57,18 @@ def per_class(gold, predicted, labels: Sequence[str]) -> Metrics:
     }
 
 
-def entity_metrics(gold: list[list[str]], predicted: list[list[str]], seen: list[list[int]]) -> Metrics:
+def entity_metrics(
+    gold: list[list[str]],
+    predicted: list[list[str]],
+    seen: list[list[int]],
+    windowed: list[list[str]] | None = None,
+) -> Metrics:
     """Entity-level scores of BIO tags, one list of word tags per document.
 
     seen: for each document the positions of the words that the model saw (the rest was cut); unseen predictions are
     ignored. `f1`, `precision`, `recall` score the seen words only (the published number: exact span and type).
-    `f1_all_gold` scores all words, so that entities beyond the context count as missed.
+    `f1_all_gold` scores all words, so that entities beyond the context count as missed. `f1_windowed` scores the tags
+    `windowed` of all words, predicted in overlapping windows where a document is longer than the context.
     """
     seen_gold = [[tags[i] for i in positions] for tags, positions in zip(gold, seen)]
     seen_predicted = [[tags[i] for i in positions] for tags, positions in zip(predicted, seen)]
@@ -79,6 +85,7 @@ def entity_metrics(gold: list[list[str]], predicted: list[list[str]], seen: list
         "precision": overall["precision"],
         "recall": overall["recall"],
         "f1_all_gold": float(entity_f1(gold, full_predicted, zero_division=0)) if full_support else 0.0,
+        **({} if windowed is None else {"f1_windowed": scores_by_type(gold, windowed)["micro avg"]["f1"]}),
         "token_accuracy": correct / words_seen if words_seen else 0.0,
         "words": words,
         "words_cut": words - words_seen,

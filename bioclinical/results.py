@@ -23,7 +23,7 @@ Result = dict[str, Any]
 REQUIRED_KEYS = ("dataset", "model", "model_name", "protocol", "seed", "status", "config", "metrics", "identity")
 BASELINE_MODEL = "(majority baseline)"
 # Shown in the terminal and in Markdown, in this order, where a task has them; the CSV holds every scalar metric.
-HEADLINE_METRICS = ("micro_f1_5", "weighted_f1", "micro_f1", "macro_f1", "accuracy", "f1", "f1_all_gold")
+HEADLINE_METRICS = ("micro_f1_5", "weighted_f1", "micro_f1", "macro_f1", "accuracy", "f1", "f1_all_gold", "f1_windowed")
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def described_settings(config: dict[str, Any]) -> str:
     """The settings that users vary most, and those that differ from the published recipe."""
     shown = f"lr={config['lr']:g} epochs={config['epochs']} batch={config['batch_size']} length={config['max_length']}"
     for name, default in dataclasses.asdict(Settings()).items():
-        if name not in ("lr", "epochs", "batch_size", "max_length", "seed") and config[name] != default:
+        if name not in ("lr", "epochs", "batch_size", "max_length", "seed") and config.get(name, default) != default:
             shown += f" {name}={config[name]}"
     return shown
 

@@ -16,13 +16,14 @@ EXAMPLE_INDEX = "example_index"  # travels with each row, so that a failing batc
 class EncodedSplit:
     """examples[i] as features[i] (input_ids, attention_mask, labels, example_index, each a list or a number).
 
-    seen_words[i]: positions of the words that kept a sub-token (token tasks only).  cut: examples that were truncated.
+    seen_words[i]: positions of the words that kept a sub-token (token tasks only).  cut: positions of the examples that
+    were truncated.
     """
 
     examples: list[Example]
     features: list[dict[str, Any]]
     seen_words: list[list[int]]
-    cut: int
+    cut: list[int]
 
     def tokens(self) -> int:
         """Tokens of the split, special tokens included, padding not."""
@@ -53,7 +54,8 @@ def encode_split(
         else:
             row["labels"] = sequence_label(example, data)
         features.append(row | {EXAMPLE_INDEX: i})
-    return EncodedSplit(examples, features, seen_words, cut=sum(bool(e.overflowing) for e in encoded.encodings))
+    cut = [i for i, encoding in enumerate(encoded.encodings) if encoding.overflowing]
+    return EncodedSplit(examples, features, seen_words, cut)
 
 
 def sequence_label(example: Example, data: TaskData) -> int | list[float]:

@@ -7,9 +7,11 @@ from scipy.special import expit, softmax
 
 from bioclinical.finetuning.encoding import EXAMPLE_INDEX, IGNORED_LABEL, EncodedSplit
 from bioclinical.metrics import Metrics, entity_metrics, multi_label_metrics, single_label_metrics
-from bioclinical.tasks.task import TaskData
+from bioclinical.tasks.splits import group_of
+from bioclinical.tasks.task import Example, TaskData
 
-# {"id", "gold", "predicted"}: label names with "probabilities", or a tag per word with "seen" (positions not cut).
+# {"id", "group", "gold", "predicted"}: label names with "probabilities" in the order of the task's labels, or a tag per
+# word with "seen" (positions not cut) and, where words were cut, "windowed" (tags over all windows).
 Prediction = dict[str, Any]
 
 
@@ -36,7 +38,12 @@ def token_prediction(data: TaskData, split: EncodedSplit, i: int, tag_ids: np.nd
     predicted = ["O"] * len(example["tags"])
     for position, tag_id in zip(split.seen_words[i], tag_ids):
         predicted[position] = data.labels[tag_id]
-    return {"id": example["id"], "gold": example["tags"], "predicted": predicted, "seen": split.seen_words[i]}
+    return identity(example) | {"gold": example["tags"], "predicted": predicted, "seen": split.seen_words[i]}
+
+
+def identity(example: Example) -> Prediction:
+    """What names an example without its text."""
+    return {"id": example["id"], "group": group_of(example)}
 
 
 def sequence_prediction(data: TaskData, split: EncodedSplit, i: int, logits: np.ndarray) -> Prediction:
@@ -46,20 +53,20 @@ def sequence_prediction(data: TaskData, split: EncodedSplit, i: int, logits: np.
         predicted, probabilities = [int(logit > 0) for logit in logits], expit(logits)
     else:
         predicted, probabilities = data.labels[int(logits.argmax())], softmax(logits)
-    return {
-        "id": example["id"],
+    return identity(example) | {
         "gold": example["labels"],
         "predicted": predicted,
         "probabilities": [round(float(p), 6) for p in probabilities],
     }
 
 
-def score(data: TaskData, predictions: list[Prediction]) -> Metrics:
-    """The task's metrics."""
+def score(data: TaskData, predictions: list[Prediction], has_windows: bool = False) -> Metrics:
+    """The task's metrics. has_windows: words that were cut are predicted too, as `windowed`."""
     gold = [p["gold"] for p in predictions]
     predicted = [p["predicted"] for p in predictions]
     if data.task.is_token_task:
-        return entity_metrics(gold, predicted, [p["seen"] for p in predictions])
+        windowed = [p.get("windowed", p["predicted"]) for p in predictions] if has_windows else None
+        return entity_metrics(gold, predicted, [p["seen"] for p in predictions], windowed)
     if data.task.problem == "multi_label_classification":
         return multi_label_metrics(np.array(gold), np.array(predicted), data.labels)
     ids = {label: i for i, label in enumerate(data.labels)}
@@ -74,7 +81,8 @@ def baseline_metrics(data: TaskData, test: EncodedSplit) -> Metrics:
     if data.task.is_token_task:
         everything = [list(range(len(example["tags"]))) for example in test.examples]
         gold = [example["tags"] for example in test.examples]
-        return entity_metrics(gold, [["O"] * len(tags) for tags in gold], everything)
+        nothing = [["O"] * len(tags) for tags in gold]
+        return entity_metrics(gold, nothing, everything, nothing)
     if data.task.problem == "multi_label_classification":
         majority: Any = [int(share > 0.5) for share in np.mean([example["labels"] for example in train], axis=0)]
     else:

@@ -6,13 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.trainer_utils import get_last_checkpoint
 
 from bioclinical.errors import UserError
 from bioclinical.files import remove
-from bioclinical.finetuning.encoding import EncodedSplit, encode_split
-from bioclinical.finetuning.evaluation import Prediction, baseline_metrics, predictions_by_example, score
+from bioclinical.finetuning.encoding import EXAMPLE_INDEX, EncodedSplit, encode_split
+from bioclinical.finetuning.evaluation import (
+    Prediction,
+    baseline_metrics,
+    predictions_by_example,
+    score,
+    sequence_prediction,
+)
 from bioclinical.finetuning.settings import Settings
 from bioclinical.finetuning.trainer import (
     GuardedTrainer,
@@ -23,6 +30,7 @@ from bioclinical.finetuning.trainer import (
     is_complete,
     validation_history,
 )
+from bioclinical.finetuning.windows import windowed_split
 from bioclinical.metrics import Metrics
 from bioclinical.runtime import peak_memory_bytes
 from bioclinical.tasks.task import SPLITS, TaskData
@@ -69,11 +77,13 @@ def finetune(
     trained = time.perf_counter()
     history = validation_history(trainer)
     predictions = predict(trainer, data, splits["test"])
+    if splits["test"].cut and (data.task.is_token_task or settings.pooling == "windows"):
+        predict_in_windows(trainer, tokenizer, data, splits["test"], max_length, predictions)
     tested = time.perf_counter()
     return Outcome(
         best_epoch=best_epoch(history, data.task.selection_metric),
         validation=history,
-        test=score(data, predictions),
+        test=score(data, predictions, has_windows=True),
         baseline=baseline_metrics(data, splits["test"]),
         predictions=predictions,
         sizes={name: sizes(split) for name, split in splits.items()},
@@ -115,15 +125,46 @@ def starting_checkpoint(run_dir: Path, resume: bool) -> str | None:
 
 def predict(trainer: GuardedTrainer, data: TaskData, split: EncodedSplit) -> list[Prediction]:
     """The current model's predictions over a split."""
+    return predictions_by_example(data, split, *outputs_over(trainer, split))
+
+
+def outputs_over(trainer: GuardedTrainer, split: EncodedSplit) -> tuple[np.ndarray, np.ndarray]:
+    """Outputs and label ids in the order of `split.longest_first()`."""
     trainer.compute_metrics = None
     trainer.example_ids["evaluation"] = ids_of(split)
     output = trainer.predict(split.longest_first())
-    return predictions_by_example(data, split, output.predictions, output.label_ids)
+    return output.predictions, output.label_ids
+
+
+def predict_in_windows(
+    trainer: GuardedTrainer,
+    tokenizer: PreTrainedTokenizerFast,
+    data: TaskData,
+    split: EncodedSplit,
+    max_length: int,
+    predictions: list[Prediction],
+) -> None:
+    """Where an example was cut: a token task's prediction gets the tags over all windows as `windowed`, a sequence
+    task's is replaced by that of the mean of the windows' logits."""
+    windows, positions = windowed_split(tokenizer, data, split, max_length)
+    outputs, label_ids = outputs_over(trainer, windows)
+    if data.task.is_token_task:
+        for i in split.cut:
+            predictions[i]["windowed"] = ["O"] * len(predictions[i]["gold"])
+        for i, window in zip(positions, predictions_by_example(data, windows, outputs, label_ids)):
+            for word in window["seen"]:
+                predictions[i]["windowed"][word] = window["predicted"][word]
+        return
+    logits: dict[int, list[np.ndarray]] = {i: [] for i in split.cut}
+    for row, output in zip(windows.longest_first(), outputs):
+        logits[positions[row[EXAMPLE_INDEX]]].append(output)
+    for i in split.cut:
+        predictions[i] = sequence_prediction(data, split, i, np.mean(logits[i], axis=0))
 
 
 def sizes(split: EncodedSplit) -> dict[str, int]:
     """Counts that say how much of a split the model saw."""
-    return {"examples": len(split.examples), "tokens": split.tokens(), "examples_cut": split.cut}
+    return {"examples": len(split.examples), "tokens": split.tokens(), "examples_cut": len(split.cut)}
 
 
 def tokens_per_second(train: EncodedSplit, progress: Progress, trainer: GuardedTrainer) -> float:

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 class Settings:
     """Defaults are the published recipe. lr: peak learning rate; wd: AdamW weight decay; batch_size: examples per
     device and step; max_length: tokens, special tokens included, None for the published rule; limit: first N
-    examples of each split, None for all."""
+    examples of each split, None for all; pooling: what a sequence task's test takes of longer texts, the `head` or the
+    mean of the logits of all `windows`."""
 
     lr: float = 2e-5
     wd: float = 0.01
@@ -20,6 +21,7 @@ class Settings:
     attn: str = "auto"
     group_by_length: bool = False
     limit: int | None = None
+    pooling: str = "head"
 
     def without_seed(self) -> dict[str, object]:
         """What runs over several seeds have in common."""
