@@ -51,6 +51,7 @@ def hf_config(model_config: DictConfig, positions: int, tokenizer: PreTrainedTok
         hidden_activation=flex.hidden_act,
         classifier_activation=flex.head_pred_act,
         classifier_bias=flex.head_pred_bias,
+        classifier_pooling="mean",  # of fine-tuned classifiers, as in ModernBERT's published configs
         decoder_bias=flex.decoder_bias,
         attention_bias=both(flex, "attn_qkv_bias", "attn_out_bias"),
         mlp_bias=both(flex, "mlp_in_bias", "mlp_out_bias"),

@@ -90,7 +90,7 @@ def test_two_processes_equal_one(train, overrides, tmp_path):
 
 def test_resuming_equals_not_stopping(train, tmp_path, capsys):
     """Dropout, masks, shuffling, packing, optimizer and schedule continue bit for bit, also at the end of an epoch."""
-    common = {"max_duration": "30ba", "save_interval": "1ba", "global_train_batch_size": 8, "train_loader.num_workers": 1}
+    common = {"max_duration": "30ba", "save_interval": "1ba", "global_train_batch_size": 8}
     whole = train("whole", **common)
     last_of_epoch = max(int(path.name.split("-ba")[1].split("-")[0]) for path in whole.glob("ep0-ba*"))
     for number in (3, last_of_epoch):
