@@ -245,6 +245,7 @@ def new_result(
         "identity": {"model_sha256": identity.model_sha256, "raw_sha256": identity.raw_sha256, "group": identity.group},
         "problem": data.task.problem,
         "labels": list(data.labels),
+        "negative_label": data.task.negative_label,
         "selection_metric": data.task.selection_metric,
         "metrics": {},
         "warnings": data.warnings,

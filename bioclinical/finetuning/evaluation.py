@@ -7,6 +7,7 @@ from scipy.special import expit, softmax
 
 from bioclinical.finetuning.encoding import EXAMPLE_INDEX, IGNORED_LABEL, EncodedSplit
 from bioclinical.metrics import Metrics, entity_metrics, multi_label_metrics, single_label_metrics
+from bioclinical.statistics import calibration_error
 from bioclinical.tasks.splits import group_of
 from bioclinical.tasks.task import Example, TaskData
 
@@ -68,11 +69,24 @@ def score(data: TaskData, predictions: list[Prediction], has_windows: bool = Fal
         windowed = [p.get("windowed", p["predicted"]) for p in predictions] if has_windows else None
         return entity_metrics(gold, predicted, [p["seen"] for p in predictions], windowed)
     if data.task.problem == "multi_label_classification":
-        return multi_label_metrics(np.array(gold), np.array(predicted), data.labels)
-    ids = {label: i for i, label in enumerate(data.labels)}
-    return single_label_metrics(
-        [ids[label] for label in gold], [ids[label] for label in predicted], data.labels, data.task.negative_label
-    )
+        metrics = multi_label_metrics(np.array(gold), np.array(predicted), data.labels)
+    else:
+        ids = {label: i for i, label in enumerate(data.labels)}
+        metrics = single_label_metrics(
+            [ids[label] for label in gold], [ids[label] for label in predicted], data.labels, data.task.negative_label
+        )
+    return metrics | calibration(predictions)
+
+
+def calibration(predictions: list[Prediction]) -> Metrics:
+    """`ece`: the expected calibration error, where the predictions have probabilities."""
+    if "probabilities" not in predictions[0]:
+        return {}
+    probabilities = np.array([p["probabilities"] for p in predictions])
+    if isinstance(predictions[0]["gold"], list):
+        return {"ece": calibration_error(probabilities.ravel(), np.ravel([p["gold"] for p in predictions]))}
+    correct = np.array([p["gold"] == p["predicted"] for p in predictions], dtype=float)
+    return {"ece": calibration_error(probabilities.max(axis=1), correct)}
 
 
 def baseline_metrics(data: TaskData, test: EncodedSplit) -> Metrics:
