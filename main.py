@@ -278,6 +278,8 @@ def train_and_store(
         raise
     write_result(path, result | finished_part(outcome), outcome.predictions)
     if args.save_model:
+        trained = {"dataset": data.task.name, "protocol": data.protocol, "max_length": max_length}
+        model.config.bioclinical = trained | {"token_pattern": data.token_pattern}  # what predict.py needs to know
         with atomic_path(Path(args.save_model)) as partial:
             model.save_pretrained(partial)
             tokenizer.save_pretrained(partial)

@@ -66,11 +66,18 @@ def load_model(
     Raises UserError where the architecture has no such head or the weights do not fit.
     """
     auto_class = AutoModelForTokenClassification if data.task.is_token_task else AutoModelForSequenceClassification
-    attention = choose_attention(attn, model_class(auto_class, config, source), config, device, precision)
-    implementation, _, packed_backend = attention.value.partition(":")
     config.problem_type = None if data.task.is_token_task else data.task.problem
     config.id2label = dict(enumerate(data.labels))
     config.label2id = {label: i for i, label in enumerate(data.labels)}
+    return load_with_attention(source, config, auto_class, attn, device, precision)
+
+
+def load_with_attention(
+    source: Source, config: PretrainedConfig, auto_class: type, attn: str, device: str, precision: str
+) -> tuple[PreTrainedModel, Choice]:
+    """The model that the config describes, and the attention it uses."""
+    attention = choose_attention(attn, model_class(auto_class, config, source), config, device, precision)
+    implementation, _, packed_backend = attention.value.partition(":")
     if hasattr(config, "reference_compile"):
         config.reference_compile = False  # batches change shape at every step; compiling would never pay
     try:
