@@ -1,0 +1,189 @@
+"""Fetches the three public data sets into the expected folders, and says how to get the two of PhysioNet.
+
+python scripts/download_data.py [ChemProt COS SocialHistory] [--data_dir data/raw]
+"""
+
+import argparse
+import http.client
+import shutil
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from tqdm import tqdm
+
+from bioclinical.errors import UserError, run_cli
+from bioclinical.files import atomic_path, make_folder, remove, sha256_of_file
+from bioclinical.tasks.delimited import read_rows
+
+ATTEMPTS, TIMEOUT_S, WAIT_S = 5, 60, 2
+LARGEST_BYTES = 2 * 1024**3  # of a data set, unpacked
+WASHINGTON = "https://depts.washington.edu/bionlp/data/corpora/files/"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a data set is, and what must be in its archive: patterns of paths, and rows by file name where known."""
+
+    url: str
+    patterns: tuple[str, ...]
+    rows: dict[str, int] = field(default_factory=dict)
+
+
+SOURCES = {
+    "ChemProt": Source(
+        "https://github.com/ncbi-nlp/BLUE_Benchmark/releases/download/0.1/bert_data.zip",
+        ("ChemProt/train.tsv", "ChemProt/dev.tsv", "ChemProt/test.tsv"),
+        {"train.tsv": 19_460, "dev.tsv": 11_820, "test.tsv": 16_943},
+    ),
+    "COS": Source(WASHINGTON + "events-COS-corpus.zip", ("*.ann",)),
+    "SocialHistory": Source(WASHINGTON + "SocialHistoryMTSamples.zip", ("*.txt", "*.ann")),
+}
+PHYSIONET = """
+Phenotype and DEID are PhysioNet's, under credentialed access; nobody else may fetch them for you:
+1. Make an account on https://physionet.org, complete the CITI training "Data or Specimens Only Research", and apply for
+   credentialed access.
+2. On each of these pages sign the data use agreement at the bottom:
+     https://physionet.org/content/phenotype-annotations-mimic/1.20.03/   (Phenotype: the annotations)
+     https://physionet.org/content/mimiciii/1.4/                          (Phenotype: the notes)
+     https://physionet.org/content/deidentifiedmedicaltext/1.0/           (DEID)
+3. Fetch them with your account:
+     wget -c --user NAME --ask-password https://physionet.org/files/phenotype-annotations-mimic/1.20.03/ACTdb102003.csv
+     wget -c --user NAME --ask-password https://physionet.org/files/mimiciii/1.4/NOTEEVENTS.csv.gz
+     wget -c --user NAME --ask-password https://physionet.org/files/deidentifiedmedicaltext/1.0/id.text
+     wget -c --user NAME --ask-password https://physionet.org/files/deidentifiedmedicaltext/1.0/id.res
+4. gunzip NOTEEVENTS.csv.gz, then move ACTdb102003.csv and NOTEEVENTS.csv to {data_dir}/phenotype, id.text and id.res
+   to {data_dir}/DEID."""
+
+
+def main() -> None:
+    args = parse_args()
+    for name in args.datasets or SOURCES:
+        folder = Path(args.data_dir) / name
+        if folder.exists() and any(folder.iterdir()) and not args.overwrite:
+            print(f"{name}: '{folder}' is there already (--overwrite replaces it)")
+        else:
+            fetch(SOURCES[name], folder)
+            files = [path for path in folder.iterdir() if path.is_file()]
+            print(f"{name}: {len(files)} files, {sum(path.stat().st_size for path in files):,} bytes in '{folder}'")
+    print(PHYSIONET.format(data_dir=args.data_dir))
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Fetch the public data sets.")
+    parser.add_argument("datasets", nargs="*", metavar="NAME", help=f"of {', '.join(SOURCES)} (default: all)")
+    parser.add_argument("--data_dir", default="data/raw", help="default: data/raw")
+    parser.add_argument("--overwrite", action="store_true", help="replace a data set that is there")
+    args = parser.parse_args()
+    if unknown := [name for name in args.datasets if name not in SOURCES]:
+        raise UserError(f"'{unknown[0]}' cannot be fetched; known: {', '.join(SOURCES)}")
+    return args
+
+
+def fetch(source: Source, folder: Path) -> None:
+    """Downloads, checks and unpacks; the folder exists only when everything is in order."""
+    archive = folder.parent / ".downloads" / source.url.rsplit("/", 1)[-1]
+    make_folder(archive.parent)
+    download(source.url, archive)
+    print(f"{archive.name}: {archive.stat().st_size:,} bytes, sha256 {sha256_of_file(archive)}")
+    try:
+        with atomic_path(folder) as partial:
+            partial.mkdir()
+            unpack(archive, source, partial)
+            check_rows(source, partial)
+    finally:
+        remove(archive)
+
+
+def download(url: str, path: Path) -> None:
+    """Fetches a file; a dropped connection is continued where it broke, now and when the program runs again."""
+    partial = path.with_name(path.name + ".partial")
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            continue_download(url, partial)
+            partial.replace(path)
+            return
+        except urllib.error.HTTPError as error:
+            if error.code == 416:  # what we have does not fit what is there now
+                remove(partial)
+            elif error.code < 500:
+                raise UserError(
+                    f"{url} answers {error.code} {error.reason}; has it moved? See data/README.md"
+                ) from error
+            problem = error
+        except (OSError, http.client.HTTPException) as error:
+            problem = error
+        if attempt < ATTEMPTS:
+            print(f"{url}: {problem}; trying again ({attempt} of {ATTEMPTS})")
+            time.sleep(WAIT_S * 2**attempt)
+    raise UserError(f"{url} could not be fetched ({problem}); run the same command again, it continues what is there")
+
+
+def continue_download(url: str, partial: Path) -> None:
+    """One connection: asks for what is missing; raises OSError where it ends early."""
+    have = partial.stat().st_size if partial.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+        have = have if answer.status == 206 else 0  # a server without ranges starts over
+        length = answer.headers.get("Content-Length")
+        total = have + int(length) if length else None
+        bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=url.rsplit("/", 1)[-1])
+        with bar, open(partial, "ab" if have else "wb") as file:
+            while block := answer.read(1 << 18):
+                bar.update(file.write(block))
+    if total is not None and partial.stat().st_size != total:
+        raise OSError(f"the connection ended after {partial.stat().st_size:,} of {total:,} bytes")
+
+
+def unpack(archive: Path, source: Source, target: Path) -> None:
+    """The wanted files, without their folders. Raises UserError for a damaged, unsafe or differently built archive."""
+    try:
+        with zipfile.ZipFile(archive) as content:
+            members = content.infolist()
+            for member in members:
+                path = PurePosixPath(member.filename.replace("\\", "/"))
+                if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+                    raise UserError(f"'{archive.name}' holds a path that leads out of its folder; nothing was unpacked")
+            wanted = {p: [m for m in members if is_wanted(m.filename, p)] for p in source.patterns}
+            absent = [pattern for pattern, found in wanted.items() if not found]
+            if absent:
+                top = sorted({member.filename.split("/")[0] for member in members})[:8]
+                raise UserError(
+                    f"'{archive.name}' has no {', '.join(absent)} (it has {', '.join(top)}); did it change?"
+                )
+            chosen = [member for found in wanted.values() for member in found]
+            if len({PurePosixPath(member.filename).name for member in chosen}) < len(chosen):
+                raise UserError(f"'{archive.name}' has files of the same name in several folders; did it change?")
+            if sum(member.file_size for member in chosen) > LARGEST_BYTES:
+                raise UserError(
+                    f"'{archive.name}' would unpack to more than {LARGEST_BYTES:,} bytes; nothing was unpacked"
+                )
+            for member in chosen:  # zipfile reads no more than file_size and checks the CRC
+                with content.open(member) as packed, open(target / PurePosixPath(member.filename).name, "wb") as file:
+                    shutil.copyfileobj(packed, file)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        raise UserError(f"'{archive.name}' is no intact zip file ({error}); run the command again") from error
+
+
+def is_wanted(name: str, pattern: str) -> bool:
+    """Whether an archive's path matches; macOS adds shadows of its own, which are no data."""
+    path = PurePosixPath(name)
+    return not name.endswith("/") and path.match(pattern) and "__MACOSX" not in path.parts and path.name[0] != "."
+
+
+def check_rows(source: Source, folder: Path) -> None:
+    """Raises UserError where a file has another number of rows than published, or a .txt no .ann."""
+    for name, expected in source.rows.items():
+        rows = len(read_rows(folder / name, ["index", "sentence", "label"], "\t"))
+        if rows != expected:
+            raise UserError(f"{name} has {rows:,} rows, published are {expected:,}; scores would not be comparable")
+    alone = [path.name for path in folder.glob("*.txt") if not path.with_suffix(".ann").exists()]
+    if alone:
+        print(f"warning: {len(alone)} .txt file(s) without .ann ({', '.join(alone[:3])}); the reader skips them")
+
+
+if __name__ == "__main__":
+    run_cli(main)
