@@ -112,7 +112,7 @@ def continue_predictions(partial: Path, predictor: "Predictor", documents: list[
     write_text(partial, "".join(line + "\n" for line in lines))
     if done:
         print(f"continuing after {len(done):,} documents")
-    bar = tqdm(total=sum(len(text) for _, text in documents[len(done) :]), unit="char", unit_scale=True)
+    bar = tqdm(total=sum(len(text) for _, text in documents[len(done) :]), unit="char", unit_scale=True, mininterval=1)
     with bar, open(partial, "a", encoding="utf-8") as file:
         for start in range(len(done), len(documents), DOCUMENTS_PER_CHUNK):
             chunk = predictor.predict(documents[start : start + DOCUMENTS_PER_CHUNK], bar)
@@ -207,9 +207,9 @@ class Predictor:
 
 def redacted(text: str, entities: list[dict[str, Any]]) -> str:
     """The text with each entity replaced by its type in brackets."""
-    for entity in reversed(entities):
-        text = text[: entity["start"]] + f"[{entity['type']}]" + text[entity["end"] :]
-    return text
+    ends = [0, *(entity["end"] for entity in entities)]
+    between = [text[end : entity["start"]] + f"[{entity['type']}]" for end, entity in zip(ends, entities)]
+    return "".join(between) + text[ends[-1] :]
 
 
 if __name__ == "__main__":
