@@ -28,8 +28,9 @@ RECORDED_PACKAGES = (
     "torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy", "pandas", "scikit-learn", "seqeval",
     "mosaicml", "mosaicml-streaming", "torch-optimi", "flash-attn",
 )  # fmt: skip
+LINUX_STATUS = Path("/proc/self/status")
 # Dense peaks in TFLOP/s (NVIDIA's data sheets of each GPU; where they print the figure with sparsity, half of it).
-# Half precision stands for bf16 and fp16; the first entry whose words all stand in torch's name of the GPU counts.
+# The first entry whose words all stand in torch's name of the GPU counts.
 PEAK_TFLOPS = {
     "H200 NVL": {"bf16": 835.5, "fp16": 835.5, "tf32": 417.5, "fp32": 60.0},
     "H200": {"bf16": 989.4, "fp16": 989.4, "tf32": 494.7, "fp32": 66.9},
@@ -67,11 +68,16 @@ def use_one_gpu() -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = allowed.split(",")[0]
 
 
-def choose_device() -> Choice:
-    """cuda, mps or cpu: the first one that works here."""
-    if torch.cuda.is_available():
+def choose_device(requested: str = "auto") -> Choice:
+    """cuda, mps or cpu: the one asked for (UserError where it is not there), or the first one that works here."""
+    works = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if requested != "auto" and not works[requested]:
+        raise UserError(f"--device {requested}: none found here; use --device auto or cpu")
+    if requested == "cuda" or requested == "auto" and works["cuda"]:
         return Choice("cuda", torch.cuda.get_device_name(0))
-    if torch.backends.mps.is_available():
+    if requested != "auto":
+        return Choice(requested, "asked for")
+    if works["mps"]:
         return Choice("mps", "no CUDA device, Apple GPU found")
     return Choice("cpu", "no CUDA device and no Apple GPU found")
 
@@ -110,7 +116,7 @@ def why_no_backend(backend: str, device: str, precision: str) -> str | None:
     if backend == "flex_attention":
         return None
     if precision != "bf16":
-        return "flash-attn computes in half precision only; it needs --precision bf16"
+        return "flash-attn computes in half precision only; it needs bf16"
     if backend == "flash_attn_3" and torch.cuda.get_device_capability()[0] != 9:
         return "flash-attn 3 is written for Hopper GPUs"
     return why_no_flash_attention("flash_attn_interface" if backend == "flash_attn_3" else "flash_attn")
@@ -167,7 +173,7 @@ def choose_transformers_attention(requested: str, model_class: type, device: str
     if no_flash is None and not supports_flash(model_class):
         no_flash = f"{name} has no flash_attention_2 code"
     if no_flash is None and (device != "cuda" or precision != "bf16"):
-        no_flash = "flash_attention_2 computes in half precision only; it needs --precision bf16 on a GPU"
+        no_flash = "flash_attention_2 computes in half precision only; it needs bf16 on a GPU"
     if requested == "flash_attention_2" and no_flash:
         raise UserError(f"--attn flash_attention_2 cannot run here: {no_flash}; use --attn auto")
     if requested == "sdpa" and not has_sdpa:
@@ -257,5 +263,17 @@ def peak_memory_bytes(device: str) -> int:
     """Largest memory of this process so far: allocated on the GPU, or resident in RAM without one."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
+    if device == "mps":
+        return torch.mps.driver_allocated_memory()
+    if LINUX_STATUS.exists():  # unlike getrusage, it can be reset
+        return 1024 * int(re.search(r"VmHWM:\s*(\d+)", LINUX_STATUS.read_text())[1])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def reset_peak_memory(device: str) -> None:
+    """Lets peak_memory_bytes start anew; without CUDA or Linux that is impossible and nothing happens."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    elif device == "cpu" and LINUX_STATUS.exists():
+        LINUX_STATUS.with_name("clear_refs").write_text("5")
