@@ -43,23 +43,35 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--dataset", nargs="+", required=True, help="files or globs: .csv .tsv .jsonl, each also .gz")
     parser.add_argument("--text_column", default="notes", help="column with the text (default: notes)")
     parser.add_argument("--encoding", default="utf-8", help="of the files (default: utf-8, with or without BOM)")
-    parser.add_argument("--on_bad_rows", choices=("error", "skip"), default="error",
-                        help="rows with NUL, invalid bytes or a wrong cell count: stop (default) or skip and count")
+    parser.add_argument(
+        "--on_bad_rows",
+        choices=("error", "skip"),
+        default="error",
+        help="rows with NUL, invalid bytes or a wrong cell count: stop (default) or skip and count",
+    )
     parser.add_argument("--row_count", type=int, help="rows, for the time estimate only (default: by the file's bytes)")
     # Output
     parser.add_argument("--out_dir", type=Path, required=True, help="<out_dir>/<file stem>/ receives the shards")
     parser.add_argument("--out_token_counts", type=Path, required=True, help="text file; gets a line per input")
     parser.add_argument("--compression", help="e.g. zstd, zstd:7 (default: none); then train with streaming: true")
     parser.add_argument("--size_limit", default="64mb", help="size of a shard before compression (default: 64mb)")
-    parser.add_argument("--eval_fraction", type=float, default=0.0,
-                        help="share of documents for <out_dir>/eval, the rest to <out_dir>/train (default: 0)")
-    parser.add_argument("--split_by", metavar="COLUMN",
-                        help="column whose value decides the split, e.g. a patient id (default: the text itself)")
+    parser.add_argument(
+        "--eval_fraction",
+        type=float,
+        default=0.0,
+        help="share of documents for <out_dir>/eval, the rest to <out_dir>/train (default: 0)",
+    )
+    parser.add_argument(
+        "--split_by",
+        metavar="COLUMN",
+        help="column whose value decides the split, e.g. a patient id (default: the text itself)",
+    )
     parser.add_argument("--merge", action="store_true", help="also build the root index at the end")
     # Tokens
     parser.add_argument("--tokenizer", default="answerdotai/ModernBERT-base", help="hub id or folder")
-    parser.add_argument("--concat_tokens", type=int, default=8192,
-                        help="most ids in a sample, special tokens included (default: 8192)")
+    parser.add_argument(
+        "--concat_tokens", type=int, default=8192, help="most ids in a sample, special tokens included (default: 8192)"
+    )
     parser.add_argument("--bos_text", default="[CLS]", help="token put before every sample (default: [CLS])")
     parser.add_argument("--eos_text", default="[SEP]", help="token put after every sample (default: [SEP])")
     parser.add_argument("--no_wrap", action="store_true", help="write neither --bos_text nor --eos_text")

@@ -14,12 +14,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, required=True, help="a .pt file of Composer")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--tokenizer", help="hub id or folder (default: the run's own, else answerdotai/ModernBERT-base)")
-    parser.add_argument("--config", type=Path, help="training YAML, for a checkpoint that does not say its architecture")
+    parser.add_argument("--tokenizer", help="hub id or folder; default: the run's, else answerdotai/ModernBERT-base")
+    parser.add_argument("--config", type=Path, help="training YAML, where the checkpoint does not say its architecture")
     parser.add_argument("--trust_checkpoint", action="store_true", help="allow the file to run code while it is read")
     args = parser.parse_args()
     difference = export(args.checkpoint, args.out, args.tokenizer, args.config, args.trust_checkpoint)
-    print(f"written: {args.out}; logits equal the checkpoint's (largest difference {difference:.1e} of the largest logit)")
+    print(f"written: {args.out}; its logits are the checkpoint's (difference at most {difference:.1e} of the largest)")
 
 
 if __name__ == "__main__":

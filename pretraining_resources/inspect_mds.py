@@ -1,6 +1,6 @@
 """Shows what a finished MDS folder holds and checks its shards; text only where it is asked for.
 
-    python pretraining_resources/inspect_mds.py tokenized_datasets/train [--max_seq_len 8192]
+python pretraining_resources/inspect_mds.py tokenized_datasets/train [--max_seq_len 8192]
 """
 
 import argparse
@@ -32,8 +32,13 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Counts, lengths, packing and hash check of a tokenised MDS folder.")
     parser.add_argument("dir", type=Path, help="a data set's folder, or a folder with a root index")
     parser.add_argument("--max_seq_len", type=int, default=8192, help="row length for packing, in ids (default: 8192)")
-    parser.add_argument("--show_text", type=int, default=0, metavar="N",
-                        help="decode and print the first N samples: patient text on your screen (default: 0)")
+    parser.add_argument(
+        "--show_text",
+        type=int,
+        default=0,
+        metavar="N",
+        help="decode and print the first N samples: patient text on your screen (default: 0)",
+    )
     parser.add_argument("--tokenizer", default="answerdotai/ModernBERT-base", help="hub id or folder, for --show_text")
     return parser.parse_args()
 
@@ -47,8 +52,10 @@ def print_lengths(lengths: np.ndarray, shards: int, info: dict, max_seq_len: int
     ))  # fmt: skip
     print("\n".join(histogram_lines(lengths)))
     longer = int((lengths > max_seq_len).sum())
-    print(f"packed into rows of {max_seq_len:,}: {packing_efficiency(lengths, max_seq_len):.2%} of ids are not padding"
-          + (f"; {longer:,} samples are longer and would be cut" if longer else ""))
+    print(
+        f"packed into rows of {max_seq_len:,}: {packing_efficiency(lengths, max_seq_len):.2%} of ids are not padding"
+        + (f"; {longer:,} samples are longer and would be cut" if longer else "")
+    )
 
 
 def show_text(folder: Path, infos: list[dict], count: int, tokenizer_name: str) -> None:

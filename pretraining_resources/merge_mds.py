@@ -1,6 +1,6 @@
 """Builds or rebuilds the root index over a folder of converted data sets, so that the trainer reads them as one.
 
-    python pretraining_resources/merge_mds.py tokenized_datasets/train
+python pretraining_resources/merge_mds.py tokenized_datasets/train
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Weights and optimizer moments of FlexBERT and of this project's checkpoints, under Hugging Face's ModernBERT names."""
+"""Weights and optimizer moments of FlexBERT's and this project's checkpoints, under Hugging Face's names."""
 
 import datetime
 import zipfile
@@ -21,10 +21,10 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 @dataclass
 class Checkpoint:
-    """What a checkpoint holds for a new phase. Moments: Hugging Face name -> exp_avg, exp_avg_sq; None without optimizer.
+    """What a checkpoint holds for a new phase.
 
-    groups: per parameter name the hyperparameters of its optimizer group. clock: Composer's timestamp. model_config:
-    FlexBERT's, where stored. facts: what this project's own checkpoints say about their run.
+    moments: Hugging Face name -> exp_avg and exp_avg_sq; None without them. groups: per parameter name the
+    hyperparameters of its optimizer group. clock: Composer's timestamp. model_config: FlexBERT's, where stored. facts: what this project's own checkpoints say about their run.
     """
 
     weights: dict[str, Tensor]
@@ -36,7 +36,10 @@ class Checkpoint:
 
 
 def hf_name(name: str) -> str:
-    """A tensor's name in Hugging Face's model: Composer's leading `model.` goes, `bert.encoder.` and `bert.` become `model.`."""
+    """A tensor's name in Hugging Face's model.
+
+    Composer's leading `model.` goes, `bert.encoder.` and `bert.` become `model.`.
+    """
     name = name.removeprefix("model.")
     for prefix in ("bert.encoder.", "bert."):
         if name.startswith(prefix):
@@ -45,7 +48,10 @@ def hf_name(name: str) -> str:
 
 
 def safe_globals() -> list[Any]:
-    """The classes beside tensors and plain values that a checkpoint may hold: numpy's random state, times, a version."""
+    """The classes beside tensors and plain values that a checkpoint may hold.
+
+    NumPy's random state, lengths of time, a version.
+    """
     dtypes = [type(np.dtype(kind)) for kind in ("uint32", "int64", "float64")]
     # numpy 1 wrote the same function under another module's name.
     old_names = [(function, f"numpy.core.multiarray.{function.__name__}") for function in (_reconstruct, scalar)]
@@ -73,8 +79,8 @@ def read_checkpoint(path: Path, trust: bool = False) -> dict[str, Any]:
         if trust or not foreign:
             raise UserError(f"'{path}' cannot be read ({first_line(error)}); copy or download it again") from error
         raise UserError(
-            f"'{path}' holds more than tensors and plain values: {', '.join(foreign)}. Reading such a file can run code of "
-            "its maker; if you trust them, set trust_checkpoint=true (export: --trust_checkpoint)"
+            f"'{path}' holds more than tensors and plain values: {', '.join(foreign)}. Reading such a file can run "
+            "code of its maker; if you trust them, set trust_checkpoint=true (export: --trust_checkpoint)"
         ) from error
     if not isinstance(content, dict) or "model" not in content.get("state", {}):
         raise UserError(f"'{path}' is no Composer checkpoint (it has no state.model)")
@@ -123,13 +129,17 @@ def load_pretrained(name: str) -> Checkpoint:
         model = ModernBertForMaskedLM.from_pretrained(name, torch_dtype=torch.float32)
     except Exception as error:  # the hub client and safetensors each raise classes of their own
         raise UserError(
-            f"load_path: '{name}' is neither a .pt file nor a ModernBERT that transformers can load ({first_line(error)})"
+            f"load_path: '{name}' is neither a .pt file nor a ModernBERT that transformers can load "
+            f"({first_line(error)})"
         ) from error
     return Checkpoint(model.state_dict())
 
 
 def load_weights(model: ModernBertForMaskedLM, weights: Mapping[str, Tensor], source: str) -> None:
-    """Copies the weights into the model. Raises UserError listing the first tensors that are missing, extra or of other shape."""
+    """Copies the weights into the model.
+
+    Raises UserError listing the first tensors that are missing, extra or of other shape.
+    """
     wanted = model.state_dict()
     weights = dict(weights)
     if "decoder.weight" not in weights and "model.embeddings.tok_embeddings.weight" in weights:

@@ -83,7 +83,8 @@ def attention_pattern(flex: DictConfig) -> dict[str, Any]:
     if every < 1 or window < 2 or window % 2:
         raise UserError(
             f"model.model_config.sliding_window {flex.sliding_window} with global_attn_every_n_layers "
-            f"{flex.global_attn_every_n_layers} cannot be expressed; use an even window and 1 or more, or a window of -1"
+            f"{flex.global_attn_every_n_layers} cannot be expressed; use an even window and 1 or more, or a window "
+            "of -1"
         )
     if (flex.num_hidden_layers - 1) % every:
         raise UserError(

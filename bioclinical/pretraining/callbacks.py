@@ -24,7 +24,7 @@ COMPOSERS = {
 
 
 class GradientGuard(Callback):
-    """Stops before the optimizer's step where a loss or gradient is not finite; logs the norm of all gradients together.
+    """Stops before the optimizer's step where a loss or gradient is not finite; logs the norm of all gradients.
 
     It waits for the device once per batch. Under amp_fp16 the gradient scaler skips such steps itself, and goes on.
     """
@@ -56,8 +56,8 @@ def describe(state: State, losses: list[float], norm: float, documents: list[lis
     if not bad:
         where = f"gradient norm {norm}, all losses of this process finite"
     return (
-        f"batch {batch}: {where}; the step was not taken and the last checkpoint is intact. Lower the learning rate, look at "
-        "the documents (inspect_mds.py), or continue from an earlier checkpoint"
+        f"batch {batch}: {where}; the step was not taken and the last checkpoint is intact. Lower the learning rate, "
+        "look at the documents (inspect_mds.py), or continue from an earlier checkpoint"
     )
 
 
@@ -76,7 +76,7 @@ class PackingEfficiency(Callback):
 
 
 class ScheduledGC(Callback):
-    """Collects garbage on all processes at the same batch instead of whenever Python thinks fit, which makes others wait."""
+    """Collects garbage on all processes at the same batch, not whenever Python thinks fit, which makes others wait."""
 
     def __init__(self, batch_interval: int):
         self.batch_interval = batch_interval

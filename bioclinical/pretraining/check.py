@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from composer.core import Precision
 from composer.trainer.trainer import get_precision_context
 from composer.utils import dist, get_device
@@ -26,7 +25,7 @@ PROBE_TOKENS_ON_CPU = 2048
 
 
 def check(config: DictConfig) -> None:
-    """Validates config, every shard's hash and the starting checkpoint; measures one micro-batch and prints the outlook.
+    """Validates config, shards' hashes and the starting checkpoint; measures one micro-batch, prints the outlook.
 
     Trains nothing and writes nothing (but unpacked copies of compressed shards). Raises UserError for what is wrong.
     """
@@ -53,17 +52,18 @@ def check(config: DictConfig) -> None:
         "ba": max_duration.value,
         "sp": max_duration.value / sum(map(len, rows)),
     }[max_duration.unit.value]
+    filled = batch_tokens / len(rows) / parts.train.row_capacity
     print(
-        f"data: {len(lengths):,} samples, {int(lengths.sum()):,} tokens per epoch; first batch {batch_tokens:,} tokens in "
-        f"{len(rows)} rows of {parts.train.row_capacity:,} ({batch_tokens / len(rows) / parts.train.row_capacity:.1%} filled); "
+        f"data: {len(lengths):,} samples, {int(lengths.sum()):,} tokens per epoch; first batch "
+        f"{batch_tokens:,} tokens in {len(rows)} rows of {parts.train.row_capacity:,} ({filled:.1%} filled); "
         f"{steps * batch_tokens / int(lengths.sum()):.2f} epochs, about {steps:,.0f} steps"
     )
     tokens, seconds, memory = probe(parts, rows)
     world = dist.get_world_size()
+    whole = steps * batch_tokens * seconds / tokens / world
     print(
         f"one process: {tokens / seconds:,.0f} tokens/s (forward and backward of {tokens:,} tokens), "
-        f"peak memory about {memory / 2**30:.1f} GiB; the run would take about "
-        f"{duration(steps * batch_tokens * seconds / tokens / world)} on {world} such process{'es' if world > 1 else ''}"
+        f"peak memory about {memory / 2**30:.1f} GiB; the run would take about {duration(whole)} on {world} of these"
     )
 
 

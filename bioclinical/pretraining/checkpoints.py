@@ -1,4 +1,4 @@
-"""The checkpoints of a run folder: written whole or not at all, found again, and what they hold beside Composer's state."""
+"""The checkpoints of a run folder: written whole or not at all, and found again."""
 
 import os
 import signal
@@ -22,8 +22,8 @@ class Checkpoints(Callback):
     """Saves every `interval`, at the end, and on SIGTERM; keeps the newest `keep` (-1: all).
 
     The file is written beside and renamed, then `latest-rank0.pt` is moved to it, so that both are valid at any moment.
-    Besides Composer's state it holds the loader's position, every process's random state, and `facts` about the run (config,
-    data), which an export needs.
+    Besides Composer's state it holds the loader's position, every process's random state, and `facts` about the run
+    (config, data), which an export needs.
     """
 
     def __init__(self, folder: Path, interval: str, keep: int, loader: PackedLoader, facts: dict[str, Any]):
@@ -46,9 +46,9 @@ class Checkpoints(Callback):
         former, now = (facts["data"]["train"] for facts in (state["facts"], self.facts))
         if former != now:
             raise UserError(
-                f"the training data are not those of this run: {now['samples']:,} samples of {now['tokens']:,} tokens instead "
-                f"of {former['samples']:,} of {former['tokens']:,}; restore them, or start a new run with another run_name and "
-                "load_path"
+                f"the training data are not those of this run: {now['samples']:,} samples of {now['tokens']:,} tokens "
+                f"instead of {former['samples']:,} of {former['tokens']:,}; restore them, or start a new run with "
+                "another run_name and load_path"
             )
         self.loader.load_state_dict(state["loader"])
         self.random_state = state["random_state"]
@@ -68,9 +68,8 @@ class Checkpoints(Callback):
             self.save(state)
         if stop:
             if dist.get_global_rank() == 0:
-                print(
-                    f"stopped by SIGTERM after batch {state.timestamp.batch.value:,}, saved; continue with autoresume=true"
-                )
+                batch = state.timestamp.batch.value
+                print(f"stopped by SIGTERM after batch {batch:,}, saved; continue with autoresume=true")
             raise SystemExit(0)
 
     def save(self, state: State) -> None:
@@ -132,5 +131,6 @@ def expect_no_checkpoints(folder: Path) -> None:
     """Raises RunFailed rather than mixing two runs in one folder."""
     if own_checkpoints(folder):
         raise RunFailed(
-            f"'{folder}' already holds checkpoints of a run; continue it with autoresume=true, or choose another run_name"
+            f"'{folder}' already holds checkpoints of a run; continue it with autoresume=true, or choose another "
+            "run_name"
         )

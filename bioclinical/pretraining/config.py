@@ -34,7 +34,8 @@ def load_config(path: str | Path, overrides: list[str] = ()) -> DictConfig:
         if "=" not in override:
             raise UserError(f"'{override}' is no override; write key=value, e.g. max_duration=100ba")
         key = override.partition("=")[0]
-        # A whole section given on the command line replaces the file's: the former schedule's times would not fit another.
+        # A whole section given on the command line replaces the file's: the former schedule's times would not fit
+        # another.
         value = OmegaConf.to_container(OmegaConf.from_dotlist([override]), resolve=False)
         for part in key.split("."):
             value = value[part]

@@ -67,8 +67,9 @@ def note_on_batch(config: DictConfig, world: int) -> str | None:
     if published is None or total == published * world:
         return None
     return (
-        f"global_train_batch_size {total} = {world} x {total / world:g}; the published rule is GPUs x {published} (here "
-        f"{published * world}). The recipe's learning rate was chosen for {published * 8} sequences, however many GPUs share them"
+        f"global_train_batch_size {total} = {world} x {total / world:g}; the published rule is GPUs x "
+        f"{published} (here {published * world}). The recipe's learning rate was chosen for {published * 8} sequences, "
+        "however many GPUs share them"
     )
 
 
@@ -84,7 +85,8 @@ class SplitLoader:
 
 
 def build_loader(
-    config: DictConfig, name: str, batches: Batches, tokenizer: PreTrainedTokenizerFast, vocabulary: int, rank: int, world: int
+    config: DictConfig, name: str, batches: Batches, tokenizer: PreTrainedTokenizerFast, vocabulary: int, rank: int,
+    world: int
 ) -> SplitLoader:  # fmt: skip
     """The loader of the section `name` (train_loader, eval_loader)."""
     section, training = config[name], name == "train_loader"
@@ -123,14 +125,17 @@ def build_loader(
 
 
 def batch_warmup(section: DictConfig, batches: Batches, world: int) -> dict[str, int]:
-    """The smaller first batches that a recipe may ask for. batch_size_warmup_min_size counts sequences of one process."""
+    """The smaller first batches that a recipe may ask for.
+
+    batch_size_warmup_min_size counts sequences of one process.
+    """
     smallest, tokens = section.batch_size_warmup_min_size, section.batch_size_warmup_tokens
     if smallest is None and tokens is None:
         return {}
     time = parse_time("batch_size_warmup_tokens", tokens or "0ba")
     if smallest is None or time.unit.value != "tok" or not batches.micro <= smallest <= batches.device:
         raise UserError(
-            f"batch_size_warmup_min_size '{smallest}' and batch_size_warmup_tokens '{tokens}' belong together: from one "
-            f"micro-batch ({batches.micro}) to the batch of one process ({batches.device}), and a number of tokens"
+            f"batch_size_warmup_min_size '{smallest}' and batch_size_warmup_tokens '{tokens}' belong together: from "
+            f"one micro-batch ({batches.micro}) to the batch of one process ({batches.device}), and a number of tokens"
         )
     return {"smallest_rows": smallest // batches.micro * world, "warmup_tokens": time.value}

@@ -19,7 +19,10 @@ DTYPES = ("uint16", "uint32", "int32", "int64")
 
 
 class Documents:
-    """`documents[i]`: the ids of document i, int64; `documents.lengths`: their numbers of ids, known without reading."""
+    """`documents[i]`: the ids of document i, int64.
+
+    `documents.lengths`: their numbers of ids, known without reading.
+    """
 
     lengths: np.ndarray  # int64
 
@@ -46,7 +49,8 @@ class TokenDocuments(Documents):
             ids = self.readers[shard][index - self.starts[shard]][COLUMN].astype(np.int64)
         except Exception as error:  # whatever a decoder makes of damaged bytes
             raise UserError(
-                f"{self.where(index)} cannot be read ({first_line(error)}); the shard is damaged: copy or convert it again"
+                f"{self.where(index)} cannot be read ({first_line(error)}); the shard is damaged: copy or convert it "
+                "again"
             ) from error
         if ids.shape != (self.lengths[index],):
             raise UserError(
@@ -87,8 +91,8 @@ class TextDocuments(Documents):
 def open_documents(folder: Path, vocabulary: int, tokenizer: PreTrainedTokenizerFast, show: bool = True) -> Documents:
     """The documents of a finished MDS folder or of a folder with a merged index.
 
-    Compressed shards are unpacked beside themselves once. Raises UserError naming a shard that is missing or cut, columns
-    that hold no tokens or text, and an empty split.
+    Compressed shards are unpacked beside themselves once. Raises UserError naming a shard that is missing or cut,
+    columns that hold no tokens or text, and an empty split.
     """
     infos = read_index(folder)
     if not infos or not sum(info["samples"] for info in infos):
@@ -130,7 +134,10 @@ def make_raw(folder: Path, info: dict[str, Any]) -> None:
 
 
 def token_counts(reader: Any) -> np.ndarray:
-    """Ids in each sample of a shard. Beside other columns they are read one by one, else taken from the shard's header."""
+    """Ids in each sample of a shard.
+
+    Beside other columns they are read one by one, else taken from the shard's header.
+    """
     if reader.column_names == [COLUMN] and reader.column_encodings[0].count(":") == 1:
         return sample_lengths(reader)
     return np.array([len(reader[index][COLUMN]) for index in range(reader.samples)], np.int64)

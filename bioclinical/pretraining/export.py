@@ -7,8 +7,13 @@ from typing import Any
 import torch
 import yaml
 from omegaconf import OmegaConf
-from transformers import AutoModelForMaskedLM, AutoTokenizer, ModernBertConfig, ModernBertForMaskedLM
-from transformers import PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    ModernBertConfig,
+    ModernBertForMaskedLM,
+    PreTrainedTokenizerFast,
+)
 
 from bioclinical.errors import RunFailed, UserError
 from bioclinical.files import atomic_path
@@ -27,7 +32,7 @@ TOLERATED = 1e-3  # of the largest logit; fp32 kernels differ by about 1e-5 of i
 def export(checkpoint: Path, out: Path, tokenizer_name: str | None, config: Path | None, trust: bool) -> float:
     """Writes the folder `out`, complete or not at all; the largest difference of logits, relative to the largest logit.
 
-    Raises UserError for a checkpoint that cannot be read or does not say its architecture (then give a YAML as `config`),
+    Raises UserError for a checkpoint that cannot be read or does not say its architecture (give a YAML as `config`),
     RunFailed where the written folder computes something else.
     """
     if out.exists() and any(out.iterdir()):
@@ -64,7 +69,9 @@ def architecture(source: Checkpoint, config: Path | None, tokenizer: PreTrainedT
         stored = {key: value for key, value in source.facts["hf_config"].items() if key != "transformers_version"}
         return ModernBertConfig(**stored)
     if config is None and source.model_config is None:
-        raise UserError("the checkpoint does not say its architecture; give the YAML it was trained with: --config FILE")
+        raise UserError(
+            "the checkpoint does not say its architecture; give the YAML it was trained with: --config FILE"
+        )
     values = OmegaConf.to_container(read_yaml(config).model.model_config) if config else source.model_config
     known = {key: value for key, value in values.items() if key in schema.MODEL_CONFIG}
     flex = OmegaConf.create(check_section("model.model_config.", known, schema.MODEL_CONFIG))
@@ -78,7 +85,10 @@ def write_both_rope_layouts(path: Path, config: ModernBertConfig) -> None:
     content["layer_types"] = [name for name, _ in kinds]
     content["rope_parameters"] = {
         name: {"rope_type": "default", "rope_theta": theta}
-        for name, theta in (("full_attention", config.global_rope_theta), ("sliding_attention", config.local_rope_theta))
+        for name, theta in (
+            ("full_attention", config.global_rope_theta),
+            ("sliding_attention", config.local_rope_theta),
+        )
     }
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -110,14 +120,17 @@ def model_card(source: Checkpoint, checkpoint: Path, name: str, config: ModernBe
     header = {"library_name": "transformers", "pipeline_tag": "fill-mask", "tags": ["modernbert"]}
     lines = [
         "---", yaml.safe_dump(header).strip(), "---", "", f"# {name}", "",
-        f"A ModernBERT masked language model of {parameters:,} parameters and {config.max_position_embeddings:,} positions, "
-        f"exported from the Composer checkpoint `{checkpoint.name}`.", "",
+        f"A ModernBERT masked language model of {parameters:,} parameters and {config.max_position_embeddings:,} "
+        f"positions, exported from the Composer checkpoint `{checkpoint.name}`.", "",
     ]  # fmt: skip
     if source.clock:
-        lines += [f"Trained for {source.clock['token']:,} tokens in {source.clock['batch']:,} batches of its last phase.", ""]
+        tokens, batches = source.clock["token"], source.clock["batch"]
+        lines += [f"Trained for {tokens:,} tokens in {batches:,} batches of its last phase.", ""]
     if source.facts:
         lines += ["## Data", "", "| split | samples | tokens per epoch |", "|---|---|---|"]
-        lines += [f"| {split} | {one['samples']:,} | {one['tokens']:,} |" for split, one in source.facts["data"].items()]
+        lines += [
+            f"| {split} | {one['samples']:,} | {one['tokens']:,} |" for split, one in source.facts["data"].items()
+        ]
         lines += ["", "## Training configuration", "", "```yaml", dump(source.facts["config"]), "```", ""]
     elif source.model_config:
         lines += ["## FlexBERT configuration", "", "```yaml", dump(source.model_config), "```", ""]

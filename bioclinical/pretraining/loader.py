@@ -1,7 +1,7 @@
 """Packed, masked batches for Composer, prepared by background workers, and a position that a checkpoint can hold.
 
-A batch is {"rows": [row, ...]}; a row is one micro-batch: input_ids and labels (tokens,) int64, cu_seqlens int32, max_seqlen,
-documents (their numbers), and as plain numbers samples, tokens and loss_weight (masked tokens).
+A batch is {"rows": [row, ...]}; a row is one micro-batch: input_ids and labels (tokens,) int64, cu_seqlens int32,
+max_seqlen, documents (their numbers), and as plain numbers samples, tokens and loss_weight (masked tokens).
 """
 
 import copy
@@ -74,8 +74,9 @@ class RowReader(Dataset):
 class PackedLoader:
     """Iterates over one epoch at a time; state_dict is the position after the last batch handed out.
 
-    `new_packer` makes the plan from its beginning. With `endless` (training) the next iteration goes on with the next epoch;
-    otherwise (evaluation) every iteration begins anew. Workers are started once and read ahead over the ends of epochs.
+    `new_packer` makes the plan from its beginning. With `endless` (training) the next iteration goes on with the next
+    epoch; otherwise (evaluation) every iteration begins anew. Workers are started once and read ahead over the ends of
+    epochs.
     """
 
     def __init__(
@@ -114,7 +115,8 @@ class PackedLoader:
 
     def start_workers(self) -> Iterator[Batch | UserError]:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # else tokenizers warns of every forked worker
-        # Its own generator: worker seeds must not be drawn from the stream that dropout uses, or resuming would shift it.
+        # Its own generator: worker seeds must not be drawn from the stream that dropout uses, or resuming would shift
+        # it.
         return iter(
             DataLoader(
                 self.reader,
@@ -159,8 +161,8 @@ def share_of(rows: list[list[Unit]], rank: int, world: int) -> Share:
 def data_spec(loader: PackedLoader, count_padding: bool, row_capacity: int | None) -> DataSpec:
     """How Composer counts and divides the batches.
 
-    With `count_padding` a row counts as the padded rows of ModernBERT's trainer would on the token clock: its whole capacity
-    when packed (`row_capacity`), else its samples times the longest.
+    With `count_padding` a row counts as the padded rows of ModernBERT's trainer would on the token clock: its whole
+    capacity when packed (`row_capacity`), else its samples times the longest.
     """
 
     def tokens_of(row: dict[str, Any]) -> int:

@@ -13,7 +13,7 @@ from bioclinical.modeling.modernbert import encode, layer_kinds, masked_logits, 
 
 
 class PackedMaskedLM(ComposerModel):
-    """ModernBertForMaskedLM over rows of packed documents. Parameters are named model.model.*, model.head.*, model.decoder.*.
+    """ModernBertForMaskedLM over rows of packed documents; its parameters are named model.model.*, model.head.*, ...
 
     The loss is the mean over masked tokens; Composer weights the rows of all processes by their masked tokens
     (accumulate_train_batch_on_tokens). Metrics, too, are means over tokens.
@@ -59,7 +59,10 @@ def eval_metrics() -> list[Metric]:
 
 
 def training_flops(model: ModernBertForMaskedLM, row: dict[str, Any]) -> float:
-    """6 per weight and token (head and vocabulary: per masked token), and 12 x hidden per pair of tokens that see each other."""
+    """Operations of one step over a row.
+
+    6 per weight and token (head and vocabulary: per masked token), 12 x hidden per pair of tokens that see each other.
+    """
     config = model.config
     hidden = config.hidden_size
     layers = sum(weight.numel() for name, weight in model.model.layers.named_parameters() if weight.ndim == 2)

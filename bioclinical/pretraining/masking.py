@@ -40,7 +40,8 @@ class Masking:
     def apply(self, ids: np.ndarray, epoch: int, document: int, window: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Inputs and labels (-100 where nothing is predicted) of one document, int64.
 
-        A pure function of the seed, the epoch and the document (and its window): the same on every rank and in every row.
+        A pure function of the seed, the epoch and the document (and its window): the same on every rank and in every
+        row.
         """
         rng = np.random.default_rng((self.seed, epoch, document, window))
         draw = rng.random(len(ids))

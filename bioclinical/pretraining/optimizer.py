@@ -75,7 +75,8 @@ class StableAdamW(torch.optim.Optimizer):
         torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta2)
 
         roots = torch._foreach_sqrt(squares)
-        # |g| / max(sqrt(v), eps) is the square root of g^2 / max(v, eps^2): its root mean square is the norm over sqrt(n).
+        # |g| / max(sqrt(v), eps) is the square root of g^2 / max(v, eps^2): its root mean square is the norm over
+        # sqrt(n).
         scaled = torch._foreach_div(gradients, torch._foreach_maximum(roots, group["eps"]))
         sizes = torch.tensor([parameter.numel() for parameter in parameters], dtype=torch.float32).sqrt()
         rms = torch.stack(torch._foreach_norm(scaled)).float() / sizes.to(parameters[0].device, non_blocking=True)

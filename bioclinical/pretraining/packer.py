@@ -1,8 +1,8 @@
 """Which documents make up which row of which batch: best-fit packing, decided from lengths alone.
 
 The plan covers the rows of all processes, so that every process computes the same plan, takes its own rows from it, and
-all of them end an epoch together; the documents of a batch do not depend on the number of processes. Nothing is read to make
-a plan, so continuing from a saved state is immediate.
+all of them end an epoch together; the documents of a batch do not depend on the number of processes. Nothing is read to
+make a plan, so continuing from a saved state is immediate.
 """
 
 import heapq
@@ -20,9 +20,9 @@ Unit = tuple[int, int]  # epoch, number of the document (or of a window of it)
 class Geometry:
     """rows: micro-batches per batch over all processes; capacity: tokens of a row; buffer: units that may wait.
 
-    units_per_row: without packing, how many documents make a row, whatever their length. smallest_rows and warmup_tokens:
-    batches begin with `smallest_rows` rows and grow to `rows`, a multiple of `processes` at a time, each size staying for a
-    share of the tokens in proportion to itself.
+    units_per_row: without packing, how many documents make a row, whatever their length. smallest_rows and
+    warmup_tokens: batches begin with `smallest_rows` rows and grow to `rows`, a multiple of `processes` at a time, each
+    size staying for a share of the tokens in proportion to itself.
     """
 
     rows: int
@@ -48,7 +48,7 @@ class Geometry:
 
 @dataclass
 class State:
-    """Where a plan stands: the next place in the epoch's order, batches of the epoch, all tokens so far, waiting units."""
+    """Where a plan stands: next place in the epoch's order, batches of the epoch, all tokens so far, waiting units."""
 
     epoch: int = 0
     place: int = 0
@@ -67,8 +67,8 @@ class State:
 class Packer:
     """An endless series of batches, each a list of rows, each a list of units; `state` is where it stands.
 
-    With `carry_over`, what does not fill a batch at the end of an epoch is filled up from the next one; without, and always
-    where a whole epoch is less than a batch, it makes a partial batch. No unit is left out.
+    With `carry_over`, what does not fill a batch at the end of an epoch is filled up from the next one; without, and
+    always where a whole epoch is less than a batch, it makes a partial batch. No unit is left out.
     """
 
     def __init__(self, lengths: np.ndarray, geometry: Geometry, seed: int, shuffle: bool, carry_over: bool):
@@ -114,7 +114,7 @@ class Packer:
         return rows
 
     def spread(self, rows: list[list[Unit]]) -> list[list[Unit]]:
-        """A partial batch over all its rows, longest unit first into the emptiest row, if that fits the rows as well."""
+        """A partial batch over all its rows, longest unit first into the emptiest row, if that fits as well."""
         units = sorted((unit for row in rows for unit in row), key=lambda unit: -self.lengths[unit[1]])
         heap = [(0, row) for row in range(len(rows))]
         even: list[list[Unit]] = [[] for _ in rows]

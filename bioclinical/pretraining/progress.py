@@ -1,4 +1,4 @@
-"""What a run says while it trains: a line on the console now and then, and all metrics as JSON lines in the run folder."""
+"""What a run says while it trains: a line on the console now and then, all metrics as JSON lines in its folder."""
 
 import json
 import time
@@ -16,7 +16,7 @@ FILE = "metrics.jsonl"
 
 
 class Progress(LoggerDestination):
-    """Gathers the metrics of each batch; prints one line every `interval`, writes every batch to a file (rank 0 only)."""
+    """Gathers each batch's metrics; prints a line every `interval`, writes all to a file (rank 0 only)."""
 
     def __init__(self, folder: Path, interval: Time | None):
         self.path = folder / FILE

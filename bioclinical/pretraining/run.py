@@ -58,11 +58,8 @@ def build(config: DictConfig) -> Parts:
     loaders = [name for name in ("train_loader", "eval_loader") if config[name]]
     positions = max(config[name].dataset.max_seq_len for name in loaders)
     architecture = hf_config(flex, positions, tokenizer)
-    attention = choose_packed_backend(
-        config.model.attention_backend,
-        "cuda" if device == "gpu" else "cpu",
-        "fp32" if config.precision == "fp32" else "bf16",
-    )
+    precision = "fp32" if config.precision == "fp32" else "bf16"
+    attention = choose_packed_backend(config.model.attention_backend, "cuda" if device == "gpu" else "cpu", precision)
     model = new_model(architecture, flex, config.seed)
     if config.model.gradient_checkpointing:
         model.gradient_checkpointing_enable()
@@ -106,7 +103,10 @@ def expect_device(config: DictConfig) -> str:
 
 
 def compile_regions(model: torch.nn.Module, wanted: bool, device: str) -> str | None:
-    """Compiles what FlexBERT compiles (embeddings, MLPs, head), for any number of tokens; says why where it does not."""
+    """Compiles what FlexBERT compiles (embeddings, MLPs, head), for any number of tokens.
+
+    Says why where it does not.
+    """
     if not wanted:
         return None
     if device == "cpu":
@@ -117,7 +117,7 @@ def compile_regions(model: torch.nn.Module, wanted: bool, device: str) -> str | 
 
 
 def run(config: DictConfig) -> None:
-    """Trains. Raises UserError for what the config, the data or the machine do not allow, RunFailed for a diverged run."""
+    """Trains. Raises UserError for what config, data or machine do not allow, RunFailed for a diverged run."""
     warnings.filterwarnings("ignore", message=".*(max_duration is not yet known|No optimizer was specified).*")
     folder = Path(config.save_folder)
     resume = None

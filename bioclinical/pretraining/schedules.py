@@ -1,7 +1,7 @@
 """Learning rate schedules: the share of the base learning rate at a time of the clock that max_duration counts in.
 
-A schedule is a pure function of that clock (tokens, as a rule), so restoring the clock restores the learning rate. Composer
-sets the rate for a batch from the clock before the batch preceding it.
+A schedule is a pure function of that clock (tokens, as a rule), so restoring the clock restores the learning rate.
+Composer sets the rate for a batch from the clock before the batch preceding it.
 """
 
 import math
@@ -45,7 +45,10 @@ def warmup_stable_decay(now: float, warmup: float, decay: float, end: float, alp
 
 
 def one_minus_sqrt(now: float, decay: float, end: float, alpha_f: float) -> float:
-    """Constant, then 1 - sqrt(share of the decay gone by) down to alpha_f. Source: Haegele et al. 2024 (arXiv:2405.18392)."""
+    """Constant, then 1 - sqrt(share of the decay gone by) down to alpha_f.
+
+    Source: Haegele et al. 2024 (arXiv:2405.18392).
+    """
     if now <= end - decay:
         return 1.0
     return alpha_f + (1 - alpha_f) * (1 - math.sqrt(share(now - (end - decay), decay)))
@@ -57,7 +60,10 @@ def share(part: float, whole: float) -> float:
 
 
 def build_schedule(config: DictConfig, max_duration: Time) -> Schedule:
-    """The schedule of a config's section `scheduler`. Raises UserError where its times have another unit or are too long."""
+    """The schedule of a config's section `scheduler`.
+
+    Raises UserError where its times have another unit or are too long.
+    """
 
     def time(key: str) -> float:
         value = parse_time(f"scheduler.{key}", config[key], fractions=True)
@@ -65,7 +71,8 @@ def build_schedule(config: DictConfig, max_duration: Time) -> Schedule:
             return value.value * max_duration.value
         if value.value and value.unit != max_duration.unit:
             raise UserError(
-                f"scheduler.{key}: '{config[key]}' must be in the unit of max_duration ({max_duration.unit.value}) or dur"
+                f"scheduler.{key}: '{config[key]}' must be in the unit of max_duration, "
+                f"{max_duration.unit.value}, or dur"
             )
         return value.value
 

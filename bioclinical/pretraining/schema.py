@@ -1,8 +1,8 @@
 """Every key of a pre-training YAML: its type and default, the values that can be expressed, or why it has no effect.
 
-The schema is ModernBERT's. Three kinds of keys: those that change what is built; those that Hugging Face's ModernBERT or
-this trainer can express in certain values only (`only`); and those that are accepted, because published recipes carry
-them, but change nothing (`no_effect`, a closed list).
+The schema is ModernBERT's. Three kinds of keys: those that change what is built; those that Hugging Face's ModernBERT
+or this trainer can express in certain values only (`only`); and those that are accepted, because published recipes
+carry them, but change nothing (`no_effect`, a closed list).
 """
 
 from dataclasses import dataclass

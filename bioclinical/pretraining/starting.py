@@ -18,8 +18,9 @@ def start_from(
 ) -> tuple[list[str], Timestamp | None]:
     """Loads config.load_path into model and optimizer; what to tell the user, and the clock unless reset_time.
 
-    With `restart_override` the optimizer keeps the config's hyperparameters, else it takes the checkpoint's. Weights come
-    without moments from Hugging Face folders, with load_weights_only, and where the checkpoint has none under names.
+    With `restart_override` the optimizer keeps the config's hyperparameters, else it takes the checkpoint's. Weights
+    come without moments from Hugging Face folders, with load_weights_only, and where the checkpoint has none under
+    names.
     """
     source = load_source(config.load_path, config.trust_checkpoint)
     load_weights(model.model, source.weights, config.load_path)

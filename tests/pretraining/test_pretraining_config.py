@@ -1,8 +1,8 @@
 """The recipes hold the published values; every key is known, typed, and either has an effect or is listed as without one."""
 
 import pytest
-from pretraining_setup import CONFIGS
 from omegaconf import OmegaConf
+from pretraining_setup import CONFIGS
 
 from bioclinical.errors import UserError
 from bioclinical.pretraining.config import load_config
