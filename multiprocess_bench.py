@@ -7,12 +7,13 @@ The last line on stdout is one JSON document; a table stands above it, progress 
 
 import argparse
 import contextlib
-import dataclasses
 import json
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -27,9 +28,10 @@ from bioclinical.speed.processes import messages_of
 from bioclinical.speed.worker import Job, measure
 from bioclinical.speed.workloads import PUBLISHED
 
+DTYPES = ("auto", "fp32", "tf32", "bf16", "fp16")
 FULL = {"num_samples": 4096, "n_iters": 10, "datasets": None}
 QUICK = {"num_samples": 8, "n_iters": 3, "datasets": ["fixed_short", "variable_short"]}
-CONFIG = ("num_samples", "n_iters", "attn", "batch_size", "compile")
+CONFIG = ("num_samples", "n_iters", "attn", "batch_size", "compile")  # what --resume must find unchanged
 
 
 def main() -> None:
@@ -38,66 +40,45 @@ def main() -> None:
         print(compare(*map(reports.read_report, args.compare), args.allow_different))
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is measured is kept
-    deadline = time.monotonic() + 60 * args.time_budget if args.time_budget else None
     jobs, report = prepare(args)
-    interrupted = False
     try:
-        measure_all(jobs, report, args, deadline)
+        measure_all(jobs, report, args)
+        exit_code = 1 if report["failures"] else 0
     except KeyboardInterrupt:
-        interrupted = True
         print("stopped; what was measured is kept", file=sys.stderr)
-    report["complete"] = not (interrupted or report["failures"])
+        exit_code = 130
+    report["complete"] = exit_code == 0
     finish(args, report)
-    if not report["complete"]:
-        sys.exit(130 if interrupted else 1)
+    sys.exit(exit_code)
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", nargs="+", help="hub ids or folders; a folder without weights gets random ones")
-    what = parser.add_argument_group("what is measured")
-    what.add_argument(
-        "--datasets",
-        type=lambda names: names.split(","),
-        help=f"default: those of {', '.join(PUBLISHED)} that the context holds",
-    )
-    what.add_argument(
-        "--text_file", help=".txt (a text per line), or .csv, .tsv, .jsonl with a column notes: your own lengths"
-    )
-    what.add_argument("--num_samples", type=positive(int), help="samples of a set (default: 4096)")
-    what.add_argument(
-        "--n_iters", type=positive(int), help="timed passes over a set, after one to warm up (default: 10)"
-    )
-    what.add_argument("--quick", action="store_true", help="CPU-sized defaults: 8 samples, 3 passes, short sets")
-    how = parser.add_argument_group("how")
-    how.add_argument("--device", choices=("auto", "cuda", "mps", "cpu"), default="auto", help="default: auto")
-    how.add_argument("--gpu", type=int, metavar="N", default=0, help="number of the GPU (default: 0)")
-    how.add_argument(
-        "--dtype",
-        choices=("auto", "fp32", "tf32", "bf16", "fp16"),
-        default="auto",
-        help="default: auto, bf16 where the GPU has it, else fp32",
-    )
-    how.add_argument(
-        "--attn",
-        choices=runtime.ATTENTION_CHOICES,
-        default="auto",
-        help="auto: all layouts, each with its best; packed...: the packed layout alone; else the padded ones",
-    )
-    how.add_argument("--batch_size", type=batch_size, help="auto (default) or samples of a batch")
-    how.add_argument("--compile", action="store_true", help="torch.compile for the padded and sorted layouts")
-    how.add_argument(
-        "--time_budget", type=positive(float), metavar="MINUTES", help="of the whole run: fewer passes, then a stop"
-    )
-    how.add_argument("--trust_remote_code", action="store_true", help="run Python code that comes with a hub model")
-    files = parser.add_argument_group("files")
-    files.add_argument("--output", metavar="FILE.json", help="the JSON document, kept up to date while measuring")
-    files.add_argument("--resume", action="store_true", help="measure only what --output does not hold yet")
-    files.add_argument("--plot", metavar="FILE.png", help="bars by workload, and throughput by length")
-    files.add_argument(
-        "--compare", nargs=2, metavar=("A.json", "B.json"), help="print ratios b / a of two runs and end"
-    )
-    files.add_argument("--allow_different", action="store_true", help="--compare across hardware or dtypes")
+    # fmt: off
+    add = parser.add_argument_group("what is measured").add_argument
+    add("--model", nargs="+", default=[], help="hub ids or folders; a folder without weights gets random ones")
+    add("--datasets", type=lambda names: names.split(","), help=f"of {', '.join(PUBLISHED)}; default: all that fit")
+    add("--text_file", help="lengths of your texts: .txt (one a line), or .csv, .tsv, .jsonl with a column notes")
+    add("--num_samples", type=positive(int), help="samples of a set (default: 4096)")
+    add("--n_iters", type=positive(int), help="timed passes over a set, after one to warm up (default: 10)")
+    add("--quick", action="store_true", help="defaults for a CPU: 8 samples, 3 passes, the short sets")
+    add = parser.add_argument_group("how").add_argument
+    add("--device", choices=("auto", "cuda", "mps", "cpu"), default="auto", help="default: auto")
+    add("--gpu", type=int, default=0, help="number of the GPU (default: 0)")
+    add("--dtype", choices=DTYPES, default="auto", help="auto: bf16 where the GPU has it, else fp32")
+    add("--attn", choices=runtime.ATTENTION_CHOICES, default="auto", help="auto: each layout's best; packed...: "
+        "the packed layout alone; another: the padded layouts alone")
+    add("--batch_size", type=batch_size, metavar="{auto,N}", help="samples of a batch (default: auto, searched for)")
+    add("--compile", action="store_true", help="torch.compile, for the padded and sorted layouts")
+    add("--time_budget", type=positive(float), metavar="MINUTES", help="of the run: fewer passes, then a stop")
+    add("--trust_remote_code", action="store_true", help="run Python code that comes with a hub model")
+    add = parser.add_argument_group("files").add_argument
+    add("--output", metavar="FILE.json", help="the JSON document, kept up to date while measuring")
+    add("--resume", action="store_true", help="measure only what --output does not hold yet")
+    add("--plot", metavar="FILE.png", help="bars by workload, and throughput by length")
+    add("--compare", nargs=2, metavar=("A.json", "B.json"), help="print the ratios b / a of two runs and end")
+    add("--allow_different", action="store_true", help="--compare across hardware or dtypes")
+    # fmt: on
     args = parser.parse_args(argv)
     if not args.model and not args.compare:
         parser.error("--model is needed (or --compare)")
@@ -113,8 +94,7 @@ def positive(number: type):
     """An argparse type: a number above zero."""
 
     def parse(text: str):
-        value = number(text)
-        if not 0 < value < float("inf"):
+        if not 0 < (value := number(text)) < float("inf"):
             raise argparse.ArgumentTypeError(f"{text} is not above zero")
         return value
 
@@ -128,7 +108,7 @@ def batch_size(text: str) -> int | None:
 
 
 def prepare(args: argparse.Namespace) -> tuple[list[Job], reports.Report]:
-    """The jobs still to do and the document they fill; a user's mistakes end here, before anything is measured."""
+    """The jobs and the document they fill; a user's mistakes end here, before anything is measured."""
     if args.output and Path(args.output).exists() and not args.resume:
         raise UserError(f"--output: '{args.output}' exists; --resume goes on with it, or choose another file")
     if args.plot and Path(args.plot).suffix not in reports.PLOT_SUFFIXES:
@@ -137,7 +117,10 @@ def prepare(args: argparse.Namespace) -> tuple[list[Job], reports.Report]:
     device = runtime.choose_device(args.device)
     is_gpu = device.value == "cuda"
     dtype = choose_dtype(args.dtype, device.value, torch.cuda.get_device_capability() if is_gpu else (0, 0))
+    print(f"device: {device}\ndtype: {dtype}")
     plans = {name: plan_model(name, args, device, dtype.value) for name in args.model}
+    config = {name: getattr(args, name) for name in CONFIG}
+    config["text_file_sha256"] = args.text_file and sha256_of_file(Path(args.text_file))
     report = {
         "model": args.model[0] if len(args.model) == 1 else args.model,
         "models": {name: sha256 for name, (_, sha256) in plans.items()},
@@ -145,64 +128,61 @@ def prepare(args: argparse.Namespace) -> tuple[list[Job], reports.Report]:
         "device_name": device.reason if is_gpu else runtime.cpu_name(),
         "dtype": dtype.value,
         "attention": args.attn,
-        "config": {name: getattr(args, name) for name in CONFIG}
-        | {"text_file_sha256": args.text_file and sha256_of_file(Path(args.text_file))},
+        "config": config,
         "versions": runtime.installed_versions(),
         "hardware": runtime.hardware(),
         "git_commit": runtime.git_commit(),
         "command": sys.argv,
         "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "complete": False,
         "results": [],
         "failures": [],
-        "complete": False,
     }
     if args.resume and Path(args.output).exists():
         report = reports.resumed(Path(args.output), report)
-    for name, choice in (("device", device), ("dtype", dtype)):
-        print(f"{name}: {choice}")
-    return [job for plan, _ in plans.values() for job in plan], report
+    return [job for jobs, _ in plans.values() for job in jobs], report
 
 
-def measure_all(jobs: list[Job], report: reports.Report, args: argparse.Namespace, deadline: float | None) -> None:
-    """Measures what the document does not hold yet, one process after another, and keeps --output up to date."""
-    done = {reports.row_key(row) for row in report["results"]}
-    jobs = [rest for job in jobs if (rest := without(job, done)).attention]
-    rows = sum(len(job.attention) for job in jobs)
-    with tqdm(total=rows * (args.n_iters + 1), unit="pass", file=sys.stderr, dynamic_ncols=True) as bar:
+def measure_all(jobs: list[Job], report: reports.Report, args: argparse.Namespace) -> None:
+    """Measures what the document does not hold yet, one process after another."""
+    deadline = time.monotonic() + 60 * args.time_budget if args.time_budget else None
+    done = {(row["model"], row["dataset"], row["layout"]) for row in report["results"]}
+    jobs = [job for job in (without(job, done) for job in jobs) if job.attention]
+    passes = (args.n_iters + 1) * sum(len(job.attention) for job in jobs)
+    with tqdm(total=passes, unit="pass", file=sys.stderr, dynamic_ncols=True) as bar:
         for number, job in enumerate(jobs):
             if deadline:
-                job = dataclasses.replace(job, seconds=(deadline - time.monotonic()) / (len(jobs) - number))
-            measure_one(job, report, args, deadline, bar)
+                job = replace(job, seconds=(deadline - time.monotonic()) / (len(jobs) - number))
+            method = "forkserver" if job.device.value == "cpu" else "spawn"
+            with contextlib.closing(messages_of(measure, job, method, deadline)) as messages:
+                for message in messages:
+                    take(message, job, report, args, bar)
 
 
-def without(job: Job, done: set[tuple[str, ...]]) -> Job:
-    """The job's layouts that were not measured yet."""
-    key = (job.source.name, job.workload.name)
-    return dataclasses.replace(job, attention={k: v for k, v in job.attention.items() if (*key, k) not in done})
+def without(job: Job, done: set[tuple[str, str, str]]) -> Job:
+    """The job without the layouts that were measured already."""
+    name, dataset = job.source.name, job.workload.name
+    return replace(job, attention={k: choice for k, choice in job.attention.items() if (name, dataset, k) not in done})
 
 
-def measure_one(job: Job, report: reports.Report, args: argparse.Namespace, deadline: float | None, bar: tqdm) -> None:
-    """Runs one job in its process and takes what it sends into the document."""
-    about = {"model": job.source.name, "dataset": job.workload.name}
-    planned = bar.n
-    bar.set_description(f"{Path(job.source.name).name} {job.workload.name}")
-    with contextlib.closing(messages_of(measure, job, deadline)) as messages:
-        for message in messages:
-            if "state" in message:
-                bar.set_postfix_str(message["state"])
-            elif "passes" in message:
-                bar.update(message["passes"])
-            elif "row" in message:
-                report["results"].append(message["row"])
-                planned += args.n_iters + 1
-                bar.update(planned - bar.n)  # where time was up for further passes
-                save(report, args)
-            else:
-                report["failures"].append(about | {"error": message["failed"]})
-                bar.write(f"failed: {about['model']} on {about['dataset']}: {message['failed']}", file=sys.stderr)
+def take(message: dict[str, Any], job: Job, report: reports.Report, args: argparse.Namespace, bar: tqdm) -> None:
+    """Shows a process's message, and keeps its rows and failures."""
+    name, dataset = job.source.name, job.workload.name
+    if "failed" in message:
+        report["failures"].append({"model": name, "dataset": dataset, "error": message["failed"]})
+        bar.write(f"failed: {dataset} on {name}: {message['failed']}", file=sys.stderr)
+    elif "row" in message:
+        report["results"].append(message["row"])
+        bar.update(args.n_iters - len(message["row"]["times_s"]))  # passes left out for want of time
+        save(report, args)
+    elif "passes" in message:
+        bar.update(message["passes"])
+    else:
+        bar.set_description(f"{Path(name).name} {dataset}: {message['state']}")
 
 
 def save(report: reports.Report, args: argparse.Namespace) -> None:
+    """Writes --output as it stands."""
     report["attention"] = ", ".join(sorted({row["attention"] for row in report["results"]})) or args.attn
     if args.output:
         write_json(Path(args.output), report)

@@ -8,48 +8,41 @@ import torch
 
 from bioclinical.runtime import Choice
 
-MOST_TRIES = 14
-FIRST_TRY = 16
+MOST_TRIES, FIRST_TRY = 14, 16
 WORTHWHILE = 1.05  # a doubled batch must raise the throughput by this factor
 # How libraries word it where they do not raise torch's own class.
 OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
-CGROUP = Path("/sys/fs/cgroup")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory was short; any other RuntimeError is a fault to report."""
-    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY_WORDS)
+    words = isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY_WORDS)
+    return words or isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError))
 
 
 def largest_that_fits(fits: Callable[[int], bool], most: int) -> tuple[int, int]:
     """The largest n <= most with fits(n), by doubling and bisection, and the number of tries (at most 14).
 
-    Where the tries run out the answer is the largest that was seen to fit. 0 if not even one sample fits.
+    Where the tries run out it is the largest that was seen to fit; 0 if not even one sample fits.
     """
     good, bad, tries = 0, most + 1, 0
     while tries < MOST_TRIES and bad - good > 1:
-        if bad > most:
-            n = min(max(2 * good, FIRST_TRY), most)
-        else:
-            n = (good + bad) // 2
-        tries += 1
+        n = min(max(2 * good, FIRST_TRY), most) if bad > most else (good + bad) // 2
         good, bad = (n, bad) if fits(n) else (good, n)
+        tries += 1
     return good, tries
 
 
 def largest_worthwhile(
-    throughput: Callable[[int], float], has_room: Callable[[int], bool], most: int
+    throughput: Callable[[int], float], has_room: Callable[[], bool], most: int
 ) -> tuple[Choice, int]:
-    """Doubles n while throughput(n) rises by 5 % and has_room(2n), asked before 2n is tried; and the tries it took."""
+    """Doubles n from 1 while it raises throughput(n) by 5 % and has_room() for it, asked before; and the tries."""
     best, rate, tries = 1, throughput(1), 1
     while best < most:
-        n = min(2 * best, most)
-        if not has_room(n):
+        if not has_room():
             return Choice(str(best), "a larger batch might take more than half of the free memory"), tries
-        next_rate, tries = throughput(n), tries + 1
-        if next_rate < WORTHWHILE * rate:
+        n, tries = min(2 * best, most), tries + 1
+        if (next_rate := throughput(n)) < WORTHWHILE * rate:
             return Choice(str(best), "doubling it gains less than 5 %"), tries
         best, rate = n, next_rate
     return Choice(str(best), "all samples in one batch"), tries
@@ -57,9 +50,8 @@ def largest_worthwhile(
 
 def free_memory_bytes() -> int:
     """RAM that this process may still take: the machine's, or its container's where that is less."""
-    free = psutil.virtual_memory().available
+    free, group = psutil.virtual_memory().available, Path("/sys/fs/cgroup")
     try:
-        limit, used = ((CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        return min(free, int(limit) - int(used))
+        return min(free, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
     except (OSError, ValueError):  # no control group, or one without a limit ("max")
         return free

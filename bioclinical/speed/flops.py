@@ -1,4 +1,4 @@
-"""Floating-point operations that a forward pass needs for its true tokens: the numerator of the utilisation."""
+"""Operations that a forward pass needs for its true tokens: the numerator of the model FLOPs utilisation."""
 
 import numpy as np
 from torch import nn
@@ -6,26 +6,21 @@ from transformers import PreTrainedModel
 
 from bioclinical.modeling.modernbert import layer_kinds
 
-# Families whose work the formula describes; others share weights, attend sparsely or have further products.
+# Families that the formula describes; others share weights, attend sparsely or have further products.
 COUNTED = ("bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert", "modernbert")
 
 
 def forward_flops(encoder: PreTrainedModel, lengths: np.ndarray) -> float | None:
-    """2 per weight of a linear layer and token, and 4 x hidden per layer and pair of tokens that see each other.
+    """2 per weight of a linear layer and token, 4 x hidden per layer and pair of tokens that see each other.
 
-    (PaLM, arXiv 2204.02311, appendix B, forward part.) Padding is not counted. None for families not in COUNTED.
+    (The forward part of PaLM's count, arXiv 2204.02311, appendix B.) Padding does not count. None: not in COUNTED.
     """
-    config = encoder.config
+    config, lengths = encoder.config, lengths.astype(float)
     if config.model_type not in COUNTED:
         return None
-    linear = sum(
-        module.weight.numel()
-        for name, module in encoder.named_modules()
-        if isinstance(module, nn.Linear) and "pooler" not in name
-    )
-    windows = [None] * config.num_hidden_layers
-    if config.model_type == "modernbert":
-        windows = [kind.window for kind in layer_kinds(config)]
-    lengths = lengths.astype(float)
+    linear = {name: module for name, module in encoder.named_modules() if isinstance(module, nn.Linear)}
+    weights = sum(module.weight.numel() for name, module in linear.items() if "pooler" not in name)
+    is_modernbert = config.model_type == "modernbert"
+    windows = [kind.window for kind in layer_kinds(config)] if is_modernbert else [None] * config.num_hidden_layers
     pairs = sum((lengths * (lengths if w is None else np.minimum(lengths, 2 * w + 1))).sum() for w in windows)
-    return float(2 * linear * lengths.sum() + 4 * config.hidden_size * pairs)
+    return float(2 * weights * lengths.sum() + 4 * config.hidden_size * pairs)

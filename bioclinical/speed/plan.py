@@ -5,14 +5,14 @@ import os
 from pathlib import Path
 
 import torch
-from transformers import AutoModel
+from transformers import AutoModel, PretrainedConfig
 
 from bioclinical.errors import UserError
 from bioclinical.finetuning.model import Source, load_config, model_class, model_identity
 from bioclinical.modeling import why_not_packed
 from bioclinical.runtime import Choice, choose_attention, choose_packed_backend, choose_transformers_attention
-from bioclinical.speed.workloads import choose_published, from_texts, published
 from bioclinical.speed.worker import Job
+from bioclinical.speed.workloads import choose_published, from_texts, published
 from bioclinical.tokenization import context_limit, load_tokenizer
 
 
@@ -20,14 +20,13 @@ def use_gpu(number: int) -> None:
     """Hides all GPUs but one of those the user allows; call before CUDA is touched. Raises UserError if absent."""
     count = torch.cuda.device_count()
     if not 0 <= number < max(count, 1):
-        raise UserError(f"--gpu {number}: this machine has {count} usable GPU(s), numbered from 0")
-    if count:
-        allowed = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
-        os.environ["CUDA_VISIBLE_DEVICES"] = allowed.split(",")[number]
+        raise UserError(f"--gpu {number}: this machine has {count} usable GPUs, numbered from 0")
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
+    os.environ["CUDA_VISIBLE_DEVICES"] = allowed.split(",")[number]
 
 
-def choose_dtype(requested: str, device: str, capability: tuple[int, int] = (0, 0)) -> Choice:
-    """fp32, tf32, bf16 or fp16 (weights and computation). Raises UserError where the device cannot.
+def choose_dtype(requested: str, device: str, capability: tuple[int, int]) -> Choice:
+    """fp32, tf32, bf16 or fp16, for weights and computation. Raises UserError where the device has none.
 
     capability: of a CUDA device; 8.0 (Ampere) brought TF32 and bf16.
     """
@@ -51,29 +50,28 @@ def plan_model(name: str, args: argparse.Namespace, device: Choice, dtype: str) 
     pad_id = config.pad_token_id if config.pad_token_id is not None else tokenizer.pad_token_id
     if pad_id is None:
         raise UserError(f"neither the config nor the tokenizer of '{name}' has a padding token; batches need one")
-    limit = context_limit(config)
-    wants_published = args.datasets is not None or args.text_file is None
-    names = choose_published(args.datasets, limit, name) if wants_published else []
-    workloads = [published(dataset, args.num_samples) for dataset in names]
+    limit, workloads = context_limit(config), []
+    if args.datasets or not args.text_file:
+        names = choose_published(args.datasets, limit, name)
+        workloads = [published(dataset, args.num_samples) for dataset in names]
     if args.text_file:
         workloads.append(from_texts(Path(args.text_file), tokenizer, limit, args.num_samples))
-    attention = layouts_and_attention(args.attn, model_class(AutoModel, config, source), config, device.value, dtype)
-    common = {"n_iters": args.n_iters, "batch_size": args.batch_size, "compile": args.compile}
+    attention = choose_layouts(args.attn, model_class(AutoModel, config, source), config, device.value, dtype)
     jobs = []
-    for workload in workloads:
-        layouts = {k: v for k, v in attention.items() if not (k == "sorted" and workload.is_fixed)}
-        jobs.append(Job(source, workload, layouts, device, dtype, pad_id, **common))
+    for workload in workloads:  # nothing to sort where all are of one length
+        is_fixed = bool((workload.lengths == workload.longest).all())
+        layouts = {layout: a for layout, a in attention.items() if not (layout == "sorted" and is_fixed)}
+        jobs.append(Job(source, workload, layouts, device, dtype, pad_id, args.n_iters, args.batch_size, args.compile))
     return jobs, model_identity(source, config)
 
 
-def layouts_and_attention(attn: str, encoder_class: type, config, device: str, dtype: str) -> dict[str, Choice]:
+def choose_layouts(attn: str, encoder: type, config: PretrainedConfig, device: str, dtype: str) -> dict[str, Choice]:
     """The layouts to measure and the attention of each: all that apply for `auto`, else those of the one asked for."""
-    precision = "bf16" if dtype in ("bf16", "fp16") else dtype  # flash-attn has both
+    precision = "bf16" if dtype == "fp16" else dtype  # flash-attn has both
     if attn.startswith("packed"):
-        return {"packed": choose_attention(attn, encoder_class, config, device, precision)}
-    padded = choose_transformers_attention(attn, encoder_class, device, precision)
-    layouts = {"padded": padded, "sorted": padded}
-    if attn == "auto" and device != "mps" and why_not_packed(encoder_class, config) is None:
-        packed = choose_packed_backend("auto", device, precision)
-        layouts["packed"] = Choice(f"packed:{packed.value}", packed.reason)
-    return layouts
+        return {"packed": choose_attention(attn, encoder, config, device, precision)}
+    padded = choose_transformers_attention(attn, encoder, device, precision)
+    if attn != "auto" or device == "mps" or why_not_packed(encoder, config):
+        return {"padded": padded, "sorted": padded}
+    packed = choose_packed_backend("auto", device, precision)
+    return {"padded": padded, "sorted": padded, "packed": Choice(f"packed:{packed.value}", packed.reason)}

@@ -1,6 +1,5 @@
 """What runs through a model: the published sets of random tokens, or sets as long as the user's own texts."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +11,8 @@ from transformers import PreTrainedTokenizerFast
 from bioclinical.errors import UserError
 from bioclinical.mds.rows import Format, RowReader
 
-SEED = 42  # published, as are the id range and the figures below
-IDS = (100, 16_000)
-SHORTEST = 16
-# name: (tokens a sample is padded to, mean and standard deviation of the lengths or None where all are that long)
+SEED, IDS, SHORTEST = 42, (100, 16_000), 16  # published, as are the figures below
+# name: tokens that a sample is padded to; mean and standard deviation of the lengths, None where all are that long
 PUBLISHED = {
     "fixed_short": (512, None),
     "variable_short": (512, (256.0, 64.0)),
@@ -33,15 +30,11 @@ class Workload:
     name: str
     longest: int  # tokens that every sample is padded to
     lengths: np.ndarray  # (samples,)
-    nominal_length: float | None  # what the published figures count for each sample
-
-    @property
-    def is_fixed(self) -> bool:
-        return bool((self.lengths == self.longest).all())
+    nominal_length: float | None = None  # tokens that the published figures count for each sample
 
 
 def published(name: str, num_samples: int) -> Workload:
-    """One of the published sets. Its lengths equal the published script's draw (torch, seed 42)."""
+    """One of the published sets; its lengths are the published script's own draw."""
     longest, normal = PUBLISHED[name]
     if normal is None:
         return Workload(name, longest, np.full(num_samples, longest), float(longest))
@@ -50,60 +43,41 @@ def published(name: str, num_samples: int) -> Workload:
 
 
 def choose_published(requested: list[str] | None, limit: int | None, model: str) -> list[str]:
-    """The sets that the model's context (tokens; None: unknown) can hold.
-
-    Raises UserError for unknown names, and where nothing is left to measure.
-    """
+    """The sets that the model's context (tokens; None: unknown) holds. Raises UserError where none can be run."""
     if unknown := [name for name in requested or [] if name not in PUBLISHED]:
         raise UserError(f"--datasets: unknown '{unknown[0]}'; known: {', '.join(PUBLISHED)}")
     if requested is None and limit is None:
-        raise UserError(
-            f"the config of '{model}' states no context limit; name the sets to run, e.g. --datasets fixed_short"
-        )
+        raise UserError(f"the config of '{model}' states no context limit; name sets, e.g. --datasets fixed_short")
     names = [name for name in requested or PUBLISHED if limit is None or PUBLISHED[name][0] <= limit]
     if not names:
-        raise UserError(f"'{model}' takes {limit:,} tokens, less than any set asked for; use --text_file")
+        raise UserError(
+            f"'{model}' takes {limit:,} tokens, less than the sets asked for; use shorter ones or --text_file"
+        )
     return names
 
 
 def from_texts(path: Path, tokenizer: PreTrainedTokenizerFast, limit: int | None, num_samples: int) -> Workload:
-    """Lengths drawn from those of a user's texts (cut at the model's limit); no text is kept."""
-    lengths: list[int] = []
-    batch: list[str] = []
-    for text in texts_of(path):
-        batch.append(text)
-        if len(batch) == 1000:
-            lengths += token_counts(tokenizer, batch)
-            batch = []
-    lengths += token_counts(tokenizer, batch) if batch else []
+    """Lengths drawn from those of a user's texts, cut at the model's limit; no text is kept.
+
+    A .txt file has a text per line; .csv, .tsv and .jsonl files have a column `notes`.
+    """
+    try:
+        texts = (
+            open(path, encoding="utf-8") if path.suffix == ".txt" else (row.text for row in RowReader(path, Format()))
+        )
+        lengths = [len(tokenizer(text, verbose=False)["input_ids"]) for text in texts if text.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--text_file: '{path}' cannot be read as UTF-8 text ({type(error).__name__})") from error
     if not lengths:
         raise UserError(f"--text_file: '{path}' holds no text")
     drawn = np.random.default_rng(SEED).choice(lengths, num_samples, replace=num_samples > len(lengths))
-    drawn = np.minimum(drawn, limit) if limit else drawn
-    return Workload("text_file", int(drawn.max()), drawn, None)
-
-
-def texts_of(path: Path) -> Iterator[str]:
-    """Non-blank lines of a .txt file; else the column `notes` of a .csv, .tsv or .jsonl file."""
-    if path.suffix.lower() != ".txt":
-        yield from (row.text for row in RowReader(path, Format()))
-        return
-    try:
-        with open(path, encoding="utf-8") as file:
-            yield from (line for line in file if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--text_file: '{path}' cannot be read as UTF-8 text ({type(error).__name__})") from error
-
-
-def token_counts(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[int]:
-    return [len(encoding) for encoding in tokenizer.backend_tokenizer.encode_batch(texts)]
+    drawn = np.minimum(drawn, limit or drawn.max())
+    return Workload("text_file", int(drawn.max()), drawn)
 
 
 def draw_ids(workload: Workload, vocab_size: int, pad_id: int) -> Tensor:
     """(samples, longest) int32: uniform ids of the published range, within the vocabulary; padding at the end."""
-    high = min(IDS[1], vocab_size)
-    shape = (len(workload.lengths), workload.longest)
+    high, shape = min(IDS[1], vocab_size), (len(workload.lengths), workload.longest)
     generator = torch.Generator().manual_seed(SEED)
     ids = torch.randint(min(IDS[0], high // 2), high, shape, dtype=torch.int32, generator=generator)
-    padding = torch.arange(workload.longest) >= torch.from_numpy(workload.lengths)[:, None]
-    return ids.masked_fill_(padding, pad_id)
+    return ids.masked_fill_(torch.arange(workload.longest) >= torch.from_numpy(workload.lengths)[:, None], pad_id)
