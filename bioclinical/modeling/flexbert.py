@@ -24,7 +24,8 @@ class Checkpoint:
     """What a checkpoint holds for a new phase.
 
     moments: Hugging Face name -> exp_avg and exp_avg_sq; None without them. groups: per parameter name the
-    hyperparameters of its optimizer group. clock: Composer's timestamp. model_config: FlexBERT's, where stored. facts: what this project's own checkpoints say about their run.
+    hyperparameters of its optimizer group. clock: Composer's timestamp. model_config: FlexBERT's, where stored. facts:
+    what this project's own checkpoints say about their run.
     """
 
     weights: dict[str, Tensor]

@@ -35,7 +35,10 @@ def loader(reader, rank=0, world=1, endless=True, workers=0, rows=4, carry_over=
 
 
 def take(loader: PackedLoader, epochs: int) -> list[dict]:
-    return [batch for _ in range(epochs) for batch in loader]
+    try:
+        return [batch for _ in range(epochs) for batch in loader]
+    finally:
+        loader.restart(loader.state, loader.epoch_closed)  # ends its workers
 
 
 def same(one: dict, other: dict) -> bool:
@@ -92,6 +95,7 @@ def test_continuing_anywhere(reader, workers):
         for batch in whole:
             batches.append(batch)
             states.append(whole.state_dict())
+    whole.restart(whole.state, False)
     ends = [number for number, state in enumerate(states) if state["epoch_closed"]]
     assert len(ends) == 3
     for cut in (ends[0] + 1,) if workers else (0, 1, ends[0] - 1, ends[0], ends[0] + 1, ends[1]):

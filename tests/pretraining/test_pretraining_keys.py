@@ -82,6 +82,8 @@ def built(config, monkeypatch) -> dict[str, object]:
     parts = build(config)
     build_trainer(parts, Path(config.save_folder), None, None)
     batch = next(iter(parts.train.loader))
+    plan = plain(vars(parts.train.loader))
+    parts.train.loader.restart(parts.train.loader.state, False)  # ends its workers
     model = parts.model.model
     dropouts = [module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)]
     groups = [{k: v for k, v in group.items() if k != "params"} for group in parts.optimizer.param_groups]
@@ -95,6 +97,7 @@ def built(config, monkeypatch) -> dict[str, object]:
         "schedule": schedule,
         "loaders": [plain(split and (vars(split.loader), vars(split.loader.reader.masking), split.batches))
                     for split in (parts.train, parts.eval)],
+        "loader": plan,
         "plan": plain(parts.train.loader.new_packer(), 2),
         "batch": [{k: v.tolist() if isinstance(v, torch.Tensor) else v for k, v in row.items()} for row in batch["rows"]],
         "clock": parts.train.spec.get_num_tokens_in_batch(batch),
