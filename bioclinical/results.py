@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bioclinical.errors import UserError, first_line, run_cli
@@ -150,7 +151,8 @@ def table(results: list[Result]) -> pd.DataFrame:
     keys = ["dataset", "protocol", "test_set", "group", "model", "settings", "metric"]
     scores = frame.drop_duplicates([*keys, "seed"]).groupby(keys, sort=False)["score"]
     summary = scores.agg(["mean", "std", "median", "min", "max", "count"])
-    summary[["low", "high"]] = [seed_interval(values.dropna().to_numpy()) for _, values in scores]
+    intervals = np.array([seed_interval(values.dropna().to_numpy()) for _, values in scores]).reshape(-1, 2)
+    summary[["low", "high"]] = intervals.clip(0, 100)  # no score lies beyond
     summary = summary.reset_index()
     summary = summary.rename(columns={"std": "sd", "count": "n"})
     failed = pd.Series([r["identity"]["group"] for r in results if r["status"] == "failed"], dtype=str).value_counts()
@@ -219,6 +221,7 @@ def compared(summary: pd.DataFrame, results: list[Result], reference: str) -> tu
             runs.setdefault(result["identity"]["group"], []).append((result, read_predictions(result)))
     summary, notes = summary.copy(), []
     summary[[*COMPARISON, "p_holm"]] = math.nan
+    summary["reference"] = reference
     is_reference = summary["model"] == reference
     for key, rows in summary[summary["metric"].map(is_comparable)].groupby(
         ["dataset", "protocol", "test_set", "metric"]
@@ -255,17 +258,14 @@ def no_reference(reference: str, row: pd.Series, of_reference: pd.DataFrame, can
 
 def printable(summary: pd.DataFrame) -> pd.DataFrame:
     """Headline metrics with two decimals, internal columns dropped; the test set only where there are several."""
-    shown = summary[summary["metric"].isin(HEADLINE_METRICS)].drop(columns="group")
-    shown.insert(
-        list(shown).index("sd") + 1, "interval_95", shown.apply(lambda r: interval(r["low"], r["high"]), axis=1)
-    )
-    shown = shown.drop(columns=["low", "high"])
+    shown = summary[summary["metric"].isin(HEADLINE_METRICS)].drop(columns=["group", "reference"], errors="ignore")
+    low, high = shown.pop("low"), shown.pop("high")
+    shown.insert(list(shown).index("sd") + 1, "interval_95", [interval(*bounds) for bounds in zip(low, high)])
     if "p" in shown:
-        shown["interval"] = shown.apply(lambda r: interval(r["difference_low"], r["difference_high"]), axis=1)
-        for column in ("difference", "p", "p_holm"):
-            digits = "{:+.2f}" if column == "difference" else "{:.3f}"
-            shown[column] = shown.pop(column).map(lambda value: "-" if pd.isna(value) else digits.format(value))
-        shown = shown.drop(columns=["difference_low", "difference_high"])
+        low, high = shown.pop("difference_low"), shown.pop("difference_high")
+        shown.insert(list(shown).index("p"), "difference_95", [interval(*bounds) for bounds in zip(low, high)])
+        for column, digits in (("difference", "{:+.2f}"), ("p", "{:.3f}"), ("p_holm", "{:.3f}")):
+            shown[column] = ["-" if pd.isna(value) else digits.format(value) for value in shown[column]]
     if shown.groupby(["dataset", "protocol"])["test_set"].nunique().max() == 1:
         shown = shown.drop(columns="test_set")
     if not shown["failed"].any():

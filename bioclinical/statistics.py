@@ -70,6 +70,12 @@ def compare(reference: list[Run], other: list[Run], metric: str) -> Comparison:
                 f"{reference[0][0]['model_name']} (protocol {reference[0][0]['protocol']}) were tested on different "
                 "documents; their scores cannot be compared"
             )
+    gold = [sum(table.values())[:, 2].tolist() for seeds in tables for table in seeds]
+    if any(counts != gold[0] for counts in gold):
+        raise UserError(
+            f"{metric} scores the words that a model saw, and {other[0][0]['model_name']} saw others than "
+            f"{reference[0][0]['model_name']}; f1_all_gold and f1_windowed can be compared"
+        )
     drawn = np.random.default_rng(RESAMPLING_SEED).multinomial(len(groups), [1 / len(groups)] * len(groups), RESAMPLES)
     weights = np.vstack([np.ones(len(groups)), drawn])  # the first row is the test set itself
     score = [mean_score(table, groups, weights, metric, reference[0][0]) for table in tables]

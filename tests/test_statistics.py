@@ -43,9 +43,9 @@ def single_label_run(who, share_right, documents=60, negative="false"):
 
 
 def token_run(documents, rng):
-    predictions = []
+    predictions, gold_rng = [], random.Random(0)
     for i in range(documents):
-        gold, predicted, windowed = ([rng.choice(TAGS) for _ in range(9)] for _ in range(3))
+        gold, predicted, windowed = ([r.choice(TAGS) for _ in range(9)] for r in (gold_rng, rng, rng))
         predictions.append({"id": str(i), "gold": gold, "predicted": predicted[:6] + ["O"] * 3, "seen": list(range(6))})
         if i % 2:
             predictions[-1]["windowed"] = windowed
@@ -134,6 +134,16 @@ def test_holm_seed_interval_and_calibration_by_hand():
     assert calibration(predictions)["ece"] == pytest.approx(0.8)
     assert calibration([{"gold": [1, 0], "predicted": [1, 0], "probabilities": [1.0, 0.0]}])["ece"] == 0.0
     assert calibration([{"gold": ["O"]}]) == {}
+
+
+def test_f1_over_other_words_is_not_compared():
+    one, two = token_run(20, random.Random(1)), token_run(20, random.Random(2))
+    assert compare([one], [two], "f1_windowed").p > 0
+    for prediction in two[1]:
+        prediction["seen"] = prediction["seen"][:5]
+    two[0]["metrics"]["test"] |= entity_metrics(*[[p[key] for p in two[1]] for key in ("gold", "predicted", "seen")])
+    with pytest.raises(UserError, match="f1 scores the words that a model saw.*f1_windowed can be compared"):
+        compare([one], [two], "f1")
 
 
 def test_a_document_of_both_kinds():
