@@ -8,7 +8,6 @@ import inspect
 import json
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,8 @@ from bioclinical.errors import RunFailed, UserError, run_cli
 from bioclinical.files import make_folder, read_utf8, sha256_of_file, sha256_of_json, write_text
 from bioclinical.finetuning.model import Source, load_config, load_with_attention, model_identity
 from bioclinical.finetuning.windows import model_inputs, windows_of
+from bioclinical.mds.rows import Format, RowReader
 from bioclinical.tasks.brat import WORD_AND_PUNCTUATION_TOKENS, token_offsets
-from bioclinical.tasks.delimited import read_rows
 from bioclinical.tokenization import choose_max_length, load_tokenizer
 
 DOCUMENTS_PER_CHUNK = 64
@@ -47,7 +46,7 @@ def main() -> None:
     for path in filter(None, (output, args.redact and Path(args.redact))):
         if path.exists() and not args.overwrite:
             raise UserError(f"'{path}' exists; choose another name or add --overwrite")
-    documents = read_documents(Path(args.input), args.text_column, args.id_column)
+    documents = read_documents(Path(args.input), Format(args.text_column, args.id_column, on_bad_rows=args.on_bad_rows))
     work = sha256_of_json([model_identity(source, config), sha256_of_file(Path(args.input)), args.text_column])
     make_folder(output.parent)
     partial = output.with_name(f".{output.name}.{work[:8]}.partial")  # other work never continues this one
@@ -64,45 +63,28 @@ def main() -> None:
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Predictions of a model saved by main.py --save_model on raw text.")
     parser.add_argument("--model", required=True, help="the saved model's folder")
-    parser.add_argument("--input", required=True, help=".csv, .tsv or .jsonl (a text a row), or .txt (one text)")
+    parser.add_argument("--input", required=True, help=".csv, .tsv, .jsonl (a text a row; also .gz), .txt (one text)")
     parser.add_argument("--output", required=True, help="JSON lines: ids and predictions, no text")
     parser.add_argument("--text_column", default="text", help="column or key of the texts (default: text)")
     parser.add_argument("--id_column", help="column or key of the ids (default: the rows' numbers from 1)")
+    parser.add_argument(
+        "--on_bad_rows", choices=("error", "skip"), default="error", help="damaged rows (default: error)"
+    )
     parser.add_argument("--redact", metavar="FILE", help="write the texts, each entity replaced by its [type]")
     parser.add_argument("--batch_size", type=int, default=16, help="windows a batch (default: 16)")
     parser.add_argument("--overwrite", action="store_true", help="replace existing output files")
     return parser.parse_args()
 
 
-def read_documents(path: Path, text_column: str, id_column: str | None) -> list[Document]:
-    """(id, text) of every row, the text exactly as it stands; raises UserError naming the line of an unusable row."""
-    columns = [text_column, id_column] if id_column else [text_column]
-    if not path.is_file():
-        raise UserError(f"--input: there is no file '{path}'")
-    if path.suffix == ".txt":
+def read_documents(path: Path, format: Format) -> list[Document]:
+    """(id, text) of every row, the text exactly as it stands; rows without text count as empty documents."""
+    if path.suffix == ".txt" and path.is_file():
         return [(path.stem, read_utf8(path, newline=""))]
-    if path.suffix in (".csv", ".tsv"):
-        rows = read_rows(path, columns, "\t" if path.suffix == ".tsv" else ",")
-    elif path.suffix == ".jsonl":
-        rows = list(json_rows(path, columns))
-    else:
-        raise UserError(f"--input: '{path}' is none of .csv, .tsv, .jsonl, .txt")
-    return [(row[id_column] if id_column else str(i), row[text_column]) for i, (_, row) in enumerate(rows, start=1)]
-
-
-def json_rows(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line number, row) of every JSON line; blank lines are passed over."""
-    for number, line in enumerate(read_utf8(path, keep_bom=False, newline="").split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            missing = [column for column in columns if not isinstance(row[column], (str, int))]
-        except (ValueError, KeyError, TypeError):
-            missing = columns
-        if missing:
-            raise UserError(f"'{path}' line {number}: not a JSON object with text under {', '.join(missing)}")
-        yield number, {column: str(row[column]) for column in columns}
+    reader, documents = RowReader(path, format), []
+    for line, text, key in reader.records():
+        usable = reader.is_usable(text, line) or isinstance(text, str)
+        documents.append((str(key if key is not None else len(documents) + 1), text if usable else ""))
+    return documents
 
 
 def continue_predictions(partial: Path, predictor: "Predictor", documents: list[Document]) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from bioclinical.tasks.delimited import read_rows
 
 ATTEMPTS, TIMEOUT_S, WAIT_S = 5, 60, 2
 LARGEST_BYTES = 2 * 1024**3  # of a data set, unpacked
+README = Path(__file__).resolve().parent.parent / "data" / "README.md"
 WASHINGTON = "https://depts.washington.edu/bionlp/data/corpora/files/"
 
 
@@ -42,21 +43,6 @@ SOURCES = {
     "COS": Source(WASHINGTON + "events-COS-corpus.zip", ("*.ann",)),
     "SocialHistory": Source(WASHINGTON + "SocialHistoryMTSamples.zip", ("*.txt", "*.ann")),
 }
-PHYSIONET = """
-Phenotype and DEID are PhysioNet's, under credentialed access; nobody else may fetch them for you:
-1. Make an account on https://physionet.org, complete the CITI training "Data or Specimens Only Research", and apply for
-   credentialed access.
-2. On each of these pages sign the data use agreement at the bottom:
-     https://physionet.org/content/phenotype-annotations-mimic/1.20.03/   (Phenotype: the annotations)
-     https://physionet.org/content/mimiciii/1.4/                          (Phenotype: the notes)
-     https://physionet.org/content/deidentifiedmedicaltext/1.0/           (DEID)
-3. Fetch them with your account:
-     wget -c --user NAME --ask-password https://physionet.org/files/phenotype-annotations-mimic/1.20.03/ACTdb102003.csv
-     wget -c --user NAME --ask-password https://physionet.org/files/mimiciii/1.4/NOTEEVENTS.csv.gz
-     wget -c --user NAME --ask-password https://physionet.org/files/deidentifiedmedicaltext/1.0/id.text
-     wget -c --user NAME --ask-password https://physionet.org/files/deidentifiedmedicaltext/1.0/id.res
-4. gunzip NOTEEVENTS.csv.gz, then move ACTdb102003.csv and NOTEEVENTS.csv to {data_dir}/phenotype, id.text and id.res
-   to {data_dir}/DEID."""
 
 
 def main() -> None:
@@ -69,7 +55,8 @@ def main() -> None:
             fetch(SOURCES[name], folder)
             files = [path for path in folder.iterdir() if path.is_file()]
             print(f"{name}: {len(files)} files, {sum(path.stat().st_size for path in files):,} bytes in '{folder}'")
-    print(PHYSIONET.format(data_dir=args.data_dir))
+    steps = README.read_text(encoding="utf-8").partition("## PhysioNet, step by step\n")[2]
+    print(steps.replace("data/raw", args.data_dir))
 
 
 def parse_args() -> argparse.Namespace:

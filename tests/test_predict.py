@@ -140,7 +140,7 @@ def test_an_interrupted_run_continues(run_predict, saved, tmp_path, monkeypatch)
 def test_bad_input(run_predict, saved, tiny_model, tmp_path):
     labels, tokens = saved("ChemProt")[0], saved("COS")[0]
     (tmp_path / "n.csv").write_text("notes\nx\n")
-    (tmp_path / "n.jsonl").write_text('{"text": "a"}\n{"text": null}\n')
+    (tmp_path / "n.jsonl").write_text('{"text": "a"}\n["text"]\n')
     (tmp_path / "n.txt").write_text("a")
     nameless = tmp_path / "nameless"
     nameless.mkdir()
@@ -151,9 +151,10 @@ def test_bad_input(run_predict, saved, tiny_model, tmp_path):
     config["label2id"] = {f"LABEL_{i}": int(i) for i in config["id2label"]}
     (nameless / "config.json").write_text(json.dumps(config))
     for model, name, more, message in (
-        (labels, "n.csv", (), "lacks the column(s) text"),
-        (labels, "n.jsonl", (), "line 2: not a JSON object with text under text"),
-        (labels, "n.pdf", (), "there is no file"),
+        (labels, "n.csv", (), "has no column 'text'; its first line names: 'notes'"),
+        (labels, "n.jsonl", (), "line 2: not a JSON object"),
+        (labels, "n.pdf", (), "of an unknown kind; allowed: .csv"),
+        (labels, "none.csv", (), "there is no file"),
         (labels, "n.txt", ("--redact", tmp_path / "r"), "--redact needs a model that finds entities"),
         (labels, "n.txt", ("--batch_size", 0), "--batch_size 0: at least 1"),
         (nameless, "n.txt", (), "has no label names"),
