@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bioclinical.files import write_text
-from bioclinical.results import BASELINE_MODEL, HEADLINE_METRICS, Result, metric_rows, printable
+from bioclinical.results import BASELINE_MODEL, HEADLINE_METRICS, SCORE_COLUMNS, Result, metric_rows, printable
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1180px; margin: 2em auto; padding: 0 1.5em; }
@@ -33,49 +33,48 @@ tr:nth-child(even) { background: #f6f6f6; } td:nth-child(-n+2) { text-align: lef
 
 @dataclass
 class Panel:
-    """results: finished ones, of one dataset, protocol and test set; rows: their part of the table over seeds;
-    scores: percent, one row per seed and metric; names: what a figure calls each group of runs."""
+    """rows: the panel's part of the table over seeds; scores: percent, one row per seed and metric; both with `name`,
+    what figures call a model with its settings. runs: name -> finished results, one a seed."""
 
     title: str
-    results: list[Result]
     rows: pd.DataFrame
     scores: pd.DataFrame
-    names: dict[str, str]
+    runs: dict[str, list[Result]]
 
     @property
     def metric(self) -> str:
         """The task's headline metric."""
-        return next((m for m in HEADLINE_METRICS if (self.scores["metric"] == m).any()), self.rows["metric"].iloc[0])
+        return next(metric for metric in HEADLINE_METRICS if metric in set(self.scores["metric"]))
 
-    def runs(self) -> dict[str, list[Result]]:
-        """Name -> its results over seeds."""
-        return {n: [r for r in self.results if r["identity"]["group"] == group] for group, n in self.names.items()}
-
-    def values(self, name: str, metric: str) -> np.ndarray:
-        """The scores of one name over seeds."""
-        return self.scores.query("name == @name and metric == @metric")["score"].to_numpy()
+    def mean(self, name: str, metric: str) -> float:
+        """Over seeds; NaN where the results are older than the metric."""
+        return self.scores.query("name == @name and metric == @metric")["score"].mean()
 
     def color(self, name: str) -> tuple:
-        return colormaps["tab10"](list(self.names.values()).index(name) % 10)
+        return colormaps["tab10"](list(self.runs).index(name) % 10)
 
 
 def panels(results: list[Result], summary: pd.DataFrame) -> list[Panel]:
     """One panel per dataset, protocol and test set."""
     finished = [result for result in results if result["status"] == "finished"]
-    scores = pd.DataFrame([row for result in finished for row in metric_rows(result)])
-    found = []
-    for (dataset, protocol, test_set), part in scores.groupby(["dataset", "protocol", "test_set"]):
-        same = summary.query("dataset == @dataset and protocol == @protocol and test_set == @test_set")
-        inside = set(part["group"]) - {""}
-        groups = part[part["group"] != ""].drop_duplicates("group")
-        shared = set.intersection(*(set(settings.split()) for settings in groups["settings"]))
-        own = [" ".join(word for word in settings.split() if word not in shared) for settings in groups["settings"]]
-        names = [f"{model[-32:]} {settings}".strip() for model, settings in zip(groups["model"], own)]
-        part = part.assign(name=part["group"].map(dict(zip(groups["group"], names))))
-        title = f"{dataset}, protocol {protocol}, test set {test_set}"
-        chosen = [result for result in finished if result["identity"]["group"] in inside]
-        found.append(Panel(title, chosen, same, part, dict(zip(groups["group"], names))))
+    scores = pd.DataFrame([row for result in finished for row in metric_rows(result)], columns=SCORE_COLUMNS)
+    keys, found = ["dataset", "protocol", "test_set"], []
+    for key, part in scores.groupby(keys):
+        names = display_names(part[part["group"] != ""].drop_duplicates("group"))
+        runs = {name: [r for r in finished if r["identity"]["group"] == group] for group, name in names.items()}
+        rows = summary[(summary[keys] == key).all(axis=1)]
+        named = [frame.assign(name=frame["group"].map(names)) for frame in (rows, part)]
+        found.append(Panel("{}, protocol {}, test set {}".format(*key), *named, runs))
     return found
+
+
+def display_names(groups: pd.DataFrame) -> dict[str, str]:
+    """Group -> the model with those of its settings that not all share; numbered where that is still ambiguous."""
+    shared = set.intersection(*(set(settings.split()) for settings in groups["settings"]))
+    own = groups["settings"].map(lambda settings: " ".join(word for word in settings.split() if word not in shared))
+    names = (groups["model"].str[-32:] + " " + own).str.strip()
+    repeats = names.groupby(names).cumcount()
+    return dict(zip(groups["group"], names + repeats.map(lambda n: f" #{n + 1}" if n else "")))
 
 
 def axes(title: str, height: float, columns: int = 1, rows: int = 1, width: float = 9) -> tuple[Figure, np.ndarray]:
@@ -92,85 +91,74 @@ def label_rows(ax: Axes, labels: list[str]) -> None:
 
 def seed_strips(panel: Panel) -> Figure:
     """Every seed's score, the mean, and the 95 % interval of the mean; the baseline as a dashed line."""
-    names = list(panel.names.values())
-    figure, (ax,) = axes(f"{panel.title}: each seed, mean and 95 % interval", 1.4 + 0.5 * len(names))
-    for y, (group, name) in enumerate(panel.names.items()):
-        seeds = panel.values(name, panel.metric)
-        row = panel.rows[(panel.rows["group"] == group) & (panel.rows["metric"] == panel.metric)].iloc[0]
-        if not math.isnan(row["low"]):
-            ax.plot([row["low"], row["high"]], [y, y], color=panel.color(name), lw=6, alpha=0.25)
-        ax.plot(seeds, np.full(len(seeds), y), "o", color=panel.color(name), alpha=0.8)
+    figure, (ax,) = axes(f"{panel.title}: each seed, mean and 95 % interval", 1.4 + 0.5 * len(panel.runs))
+    scores = panel.scores[panel.scores["metric"] == panel.metric]
+    rows = panel.rows[panel.rows["metric"] == panel.metric].set_index("name")
+    for y, name in enumerate(panel.runs):
+        seeds, color = scores.loc[scores["name"] == name, "score"], panel.color(name)
+        ax.plot(rows.loc[name, ["low", "high"]], [y, y], color=color, lw=6, alpha=0.25)
+        ax.plot(seeds, np.full(len(seeds), y), "o", color=color, alpha=0.8)
         ax.plot(seeds.mean(), y, "|", color="black", ms=16, mew=2)
-    baseline = panel.scores[(panel.scores["model"] == BASELINE_MODEL) & (panel.scores["metric"] == panel.metric)]
-    if len(baseline):
-        ax.axvline(baseline["score"].iloc[0], ls="--", color="gray", label="majority baseline")
+    for baseline in scores.loc[scores["model"] == BASELINE_MODEL, "score"][:1]:
+        ax.axvline(baseline, ls="--", color="gray", label="majority baseline")
         ax.legend(fontsize=8, loc="best")
-    label_rows(ax, names)
+    label_rows(ax, list(panel.runs))
     ax.set_xlabel(f"{panel.metric}, percent")
     return figure
 
 
 def forest(panel: Panel) -> Figure | None:
     """Differences to the reference with their bootstrap intervals over test documents; None without a reference."""
-    rows = panel.rows[panel.rows["metric"].isin(HEADLINE_METRICS) & panel.rows.get("difference", pd.Series()).notna()]
+    rows = panel.rows[panel.rows["metric"].isin(HEADLINE_METRICS)]
+    rows = rows[rows["difference"].notna()] if "difference" in rows else rows[:0]
     if rows.empty:
         return None
-    figure, (ax,) = axes(
-        f"{panel.title}: difference to {rows['reference'].iloc[0]}, 95 % interval", 1.4 + 0.35 * len(rows)
-    )
+    title = f"{panel.title}: difference to {rows['reference'].iloc[0]}, 95 % interval"
+    figure, (ax,) = axes(title, 1.4 + 0.35 * len(rows))
     for y, row in enumerate(rows.itertuples()):
-        color = panel.color(panel.names[row.group])
-        ax.plot([row.difference_low, row.difference_high], [y, y], color=color, lw=2)
-        ax.plot(row.difference, y, "s", color=color)
+        ax.plot([row.difference_low, row.difference_high], [y, y], color=panel.color(row.name), lw=2)
+        ax.plot(row.difference, y, "s", color=panel.color(row.name))
     ax.axvline(0, color="black", lw=1)
-    names = rows["group"].map(panel.names)
-    label_rows(ax, [f"{n}: {m}, p = {p:.3f}" for n, m, p in zip(names, rows["metric"], rows["p_holm"])])
+    label_rows(ax, [f"{row.name}: {row.metric}, p = {row.p_holm:.3f}" for row in rows.itertuples()])
     ax.set_xlabel("percent points, right of 0 is better; p after Holm's correction")
     return figure
 
 
 def per_class(panel: Panel) -> Figure | None:
     """F1 of each label or entity type, mean over seeds; the number of gold ones in parentheses."""
-    runs = panel.runs()
-    tests = {
-        n: [r["metrics"]["test"].get("per_class") or r["metrics"]["test"].get("per_type") or {} for r in rs]
-        for n, rs in runs.items()
-    }
-    support = {label: s["support"] for found in tests.values() for test in found for label, s in test.items()}
-    if not support:
+    cells = [
+        {"name": name, "label": label, "f1": 100 * scores["f1"], "gold": scores["support"]}
+        for name, runs in panel.runs.items()
+        for test in (run["metrics"]["test"] for run in runs)
+        for label, scores in (test.get("per_class") or test.get("per_type") or {}).items()
+    ]
+    if not cells:
         return None
-    labels = sorted(support, key=lambda label: -support[label])
-    f1 = np.array(
-        [[100 * np.mean([t.get(label, {}).get("f1", 0.0) for t in ts]) for ts in tests.values()] for label in labels]
-    )
-    width, size = 3.5 + 1.6 * len(runs), 1.6 + 0.3 * len(labels)
-    figure, (ax,) = axes(f"{panel.title}:\nF1 by class, percent", size, width=min(width, 14))
-    draw_matrix(
-        ax, f1, [f"{x:.1f}" for x in f1.ravel()], list(runs), [f"{label} ({support[label]})" for label in labels]
-    )
+    frame = pd.DataFrame(cells)
+    gold = frame.groupby("label")["gold"].max().sort_values(ascending=False)
+    f1 = frame.pivot_table(index="label", columns="name", values="f1", fill_value=0).loc[gold.index, list(panel.runs)]
+    size = {"height": 1.6 + 0.3 * len(gold), "width": min(14, 3.5 + 1.6 * len(panel.runs))}
+    figure, (ax,) = axes(f"{panel.title}:\nF1 by class, percent", **size)
+    rows = [f"{label} ({count})" for label, count in gold.items()]
+    draw_matrix(ax, f1.to_numpy(), [f"{value:.1f}" for value in f1.to_numpy().ravel()], list(panel.runs), rows)
     return figure
 
 
 def confusions(panel: Panel) -> Figure | None:
     """Confusion matrices summed over seeds, shaded by share of the gold class; single-label tasks only."""
-    runs = {
-        n: [r["metrics"]["test"]["confusion_matrix"] for r in rs]
-        for n, rs in panel.runs().items()
-        if "confusion_matrix" in rs[0]["metrics"]["test"]
-    }
-    if not runs:
+    tests = {name: [run["metrics"]["test"] for run in runs] for name, runs in panel.runs.items()}
+    if any("confusion_matrix" not in test for found in tests.values() for test in found):
         return None
-    columns = min(3, len(runs))
-    rows = math.ceil(len(runs) / columns)
-    figure, grid = axes(
-        f"{panel.title}: confusion (rows gold, columns predicted)", 4.2 * rows, columns, rows, 4.4 * columns
-    )
-    for ax, (name, matrices) in zip(grid, runs.items()):
-        counts = sum(np.array(m["rows_gold_columns_predicted"]) for m in matrices)
+    columns, rows = min(3, len(tests)), math.ceil(len(tests) / 3)
+    title = f"{panel.title}: confusion (rows gold, columns predicted)"
+    figure, grid = axes(title, 4.2 * rows, columns, rows, 4.4 * columns)
+    for ax, (name, found) in zip(grid, tests.items()):
+        labels = found[0]["confusion_matrix"]["labels"]
+        counts = sum(np.array(test["confusion_matrix"]["rows_gold_columns_predicted"]) for test in found)
         shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        draw_matrix(ax, shares, [f"{c:,}" for c in counts.ravel()], matrices[0]["labels"], matrices[0]["labels"])
+        draw_matrix(ax, shares, [f"{count:,}" for count in counts.ravel()], labels, labels)
         ax.set_title(name, fontsize=9)
-    for ax in grid[len(runs) :]:
+    for ax in grid[len(tests) :]:
         ax.axis("off")
     return figure
 
@@ -185,19 +173,16 @@ def draw_matrix(ax: Axes, percent: np.ndarray, cells: list[str], columns: list[s
 
 def score_by_length(panel: Panel) -> Figure:
     """Score against context length; token tasks: over words seen, over all gold entities, and in windows."""
-    metrics = [m for m in ("f1", "f1_all_gold", "f1_windowed") if (panel.scores["metric"] == m).any()] or [panel.metric]
+    metrics = [m for m in ("f1", "f1_all_gold", "f1_windowed") if m in set(panel.scores["metric"])] or [panel.metric]
     figure, (ax,) = axes(f"{panel.title}: score against context length", 4)
-    for model in sorted({result["model_name"] for result in panel.results}):
-        groups = [(rs[0]["config"]["max_length"], n) for n, rs in panel.runs().items() if rs[0]["model_name"] == model]
-        color = panel.color(groups[0][1])
+    lengths = {name: runs[0]["config"]["max_length"] for name, runs in panel.runs.items()}
+    for model in sorted({runs[0]["model_name"] for runs in panel.runs.values()}):
+        names = sorted((n for n, runs in panel.runs.items() if runs[0]["model_name"] == model), key=lengths.get)
         for metric, style in zip(metrics, ("o-", "^--", "s:")):
-            points = sorted(
-                (length, panel.values(n, metric).mean()) for length, n in groups if len(panel.values(n, metric))
-            )
-            ax.plot(*zip(*points), style, color=color, alpha=0.8, label=f"{model[-32:]}: {metric}")
-    lengths = sorted({result["config"]["max_length"] for result in panel.results})
+            points = [lengths[n] for n in names], [panel.mean(n, metric) for n in names]
+            ax.plot(*points, style, color=panel.color(names[0]), alpha=0.8, label=f"{model[-32:]}: {metric}")
     ax.set_xscale("log", base=2)
-    ax.set_xticks(lengths, [f"{length:,}" for length in lengths])
+    ax.set_xticks(sorted(set(lengths.values())), [f"{length:,}" for length in sorted(set(lengths.values()))])
     ax.minorticks_off()
     ax.set(xlabel="context, tokens", ylabel="percent")
     ax.grid(alpha=0.3)
@@ -208,18 +193,16 @@ def score_by_length(panel: Panel) -> Figure:
 def quality_by_cost(panel: Panel) -> Figure:
     """The headline metric against training time and peak memory, means over seeds."""
     figure, (left, right) = axes(f"{panel.title}: quality against cost", 4, columns=2)
-    for name, runs in panel.runs().items():
-        score = panel.values(name, panel.metric).mean()
+    for name, runs in panel.runs.items():
         seconds = np.mean([run.get("times_s", {}).get("training_steps", math.nan) for run in runs])
-        memory = np.mean([run.get("peak_memory_bytes", math.nan) for run in runs])
-        left.plot(seconds, score, "o", ms=9, color=panel.color(name), label=name)
-        right.plot(memory / 2**30, score, "o", ms=9, color=panel.color(name))
+        memory = np.mean([run.get("peak_memory_bytes", math.nan) for run in runs]) / 2**30
+        for ax, cost in ((left, seconds), (right, memory)):
+            ax.plot(cost, panel.mean(name, panel.metric), "o", ms=9, color=panel.color(name), label=name)
+            ax.grid(visible=True, alpha=0.3)
+            ax.margins(0.15)
     left.set(xlabel="training steps, seconds a run", ylabel=f"{panel.metric}, percent")
     right.set(xlabel="peak memory, GiB")
-    for ax in (left, right):
-        ax.grid(alpha=0.3)
-        ax.margins(0.15)
-    figure.legend(fontsize=8, loc="outside lower center", ncols=2)
+    figure.legend(*left.get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=2)
     return figure
 
 

@@ -37,6 +37,7 @@ HEADLINE_METRICS = (
     "f1_windowed",
     "ece",
 )
+SCORE_COLUMNS = ["dataset", "protocol", "test_set", "model", "settings", "metric", "group", "seed", "score"]
 STATISTICS = ("mean", "sd", "median", "min", "max")
 
 
@@ -146,7 +147,7 @@ def table(results: list[Result]) -> pd.DataFrame:
     """
     frame = pd.DataFrame(
         [row for result in results for row in metric_rows(result)],
-        columns=["dataset", "protocol", "test_set", "model", "settings", "metric", "group", "seed", "score"],
+        columns=SCORE_COLUMNS,
     )
     keys = ["dataset", "protocol", "test_set", "group", "model", "settings", "metric"]
     scores = frame.drop_duplicates([*keys, "seed"]).groupby(keys, sort=False)["score"]
@@ -258,7 +259,9 @@ def no_reference(reference: str, row: pd.Series, of_reference: pd.DataFrame, can
 
 def printable(summary: pd.DataFrame) -> pd.DataFrame:
     """Headline metrics with two decimals, internal columns dropped; the test set only where there are several."""
-    shown = summary[summary["metric"].isin(HEADLINE_METRICS)].drop(columns=["group", "reference"], errors="ignore")
+    shown = summary[summary["metric"].isin(HEADLINE_METRICS)].drop(
+        columns=["group", "reference", "name"], errors="ignore"
+    )
     low, high = shown.pop("low"), shown.pop("high")
     shown.insert(list(shown).index("sd") + 1, "interval_95", [interval(*bounds) for bounds in zip(low, high)])
     if "p" in shown:

@@ -90,8 +90,10 @@ def choose_precision(requested: str, device: str) -> Choice:
         if device == "mps":
             raise UserError("--precision bf16 is not supported on mps; use --precision fp32")
         return Choice("bf16", "asked for: autocast to bf16, weights stay fp32")
+    if device != "cuda":
+        return Choice("fp32", "published recipe")
     torch.set_float32_matmul_precision("high")
-    return Choice("fp32", "published recipe" + (", matrix products in TF32" if device == "cuda" else ""))
+    return Choice("fp32", "published recipe, matrix products in TF32")
 
 
 def why_no_flash_attention(module: str = "flash_attn") -> str | None:

@@ -68,9 +68,7 @@ FAMILIES = {
     "longformer": family(
         "Longformer", "LongformerTokenizerFast", "bytes", ROBERTA_TOKENS, OFFSET_POSITIONS | {"attention_window": 32}
     ),
-    "modernbert": family(
-        "ModernBert", "PreTrainedTokenizerFast", "bytes", BERT_TOKENS, {"classifier_pooling": "mean"}
-    ),
+    "modernbert": family("ModernBert", "PreTrainedTokenizerFast", "bytes", BERT_TOKENS, {"classifier_pooling": "mean"}),
     "deberta-v2": family("DebertaV2", "DebertaV2TokenizerFast", "unigram", BERT_TOKENS, RELATIVE_POSITIONS),
     "albert": family("Albert", "AlbertTokenizerFast", "unigram", BERT_TOKENS, SMALL_EMBEDDING),
     "bigbird": family(

@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     parser.add_argument("--models", nargs="+", required=True, help="Hugging Face folders or ids, or .pt checkpoints")
     parser.add_argument("--output", type=Path, help="JSON file to write")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     config = load_config(args.config, args.overrides)
     scores = {model: evaluate(config, model) for model in args.models}
     print(f"{'masked accuracy':>15} {'cross-entropy':>13} {'perplexity':>10} {'tokens':>9}  model")

@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument(
         "--check", action="store_true", help="check config, data and checkpoint; estimate memory and time"
     )
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     config = load_config(args.config, args.overrides)
     check(config) if args.check else run(config)
 

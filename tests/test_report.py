@@ -59,7 +59,7 @@ def test_figures_show_what_the_results_hold(outputs):
     chemprot, deid = panels_of(outputs, "base")
     assert [draw.__name__ for draw in report.FIGURES if draw(deid) is None] == ["confusions"]
     assert all(draw(chemprot) is not None for draw in report.FIGURES)
-    assert sorted(deid.names.values()) == ["base length=512", "base length=64", "good1 length=512", "good1 length=64"]
+    assert sorted(deid.runs) == ["base length=512", "base length=64", "good1 length=512", "good1 length=64"]
     ax = report.seed_strips(chemprot).axes[0]
     dots = [line.get_xdata() for line in ax.lines if line.get_marker() == "o"]
     stored = [

@@ -35,9 +35,7 @@ class Wrapping:
     body_length: int
 
 
-def choose_wrapping(
-    tokenizer: PreTrainedTokenizerFast, concat_tokens: int, bos_text: str, eos_text: str
-) -> Wrapping:
+def choose_wrapping(tokenizer: PreTrainedTokenizerFast, concat_tokens: int, bos_text: str, eos_text: str) -> Wrapping:
     """The wrapping of samples of at most `concat_tokens` ids; an empty text means none on that side.
 
     Raises UserError where the tokenizer lacks one of the tokens, or nothing fits between them.

@@ -59,13 +59,16 @@ def plot(report: Report, path: Path) -> None:
     rows["series"] = [f"{Path(model).name} {layout}" for model, layout in zip(rows.model, rows.layout)]
     rows["length"] = rows.tokens / rows.samples
     figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5), layout="constrained")
-    bars = rows.pivot(index="dataset", columns="series", values="ktok_per_sec").reindex(rows.dataset.unique())
+    bars = rows.pivot(index="dataset", columns="series", values="ktok_per_sec")
+    bars = bars.reindex(index=rows.dataset.unique(), columns=rows.series.unique())
     bars.plot.bar(ax=left, rot=20, legend=False, xlabel="", ylabel="kTok/s, true tokens", title="by workload")
-    for series in bars.columns:
-        points = rows[rows.series == series].sort_values("length")
-        right.plot(points.length, points.ktok_per_sec, marker="o", label=series)
-    right.set(xlabel="mean tokens of a sample", ylim=(0, None), title="by length")
-    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    for number, series in enumerate(bars.columns):
+        own = rows[rows.series == series].sort_values("length")
+        is_fixed = own.dataset.str.startswith("fixed_")
+        for points, style in ((own[is_fixed], "o-"), (own[~is_fixed], "s--")):
+            right.plot(points.length, points.ktok_per_sec, style, color=f"C{number}")
+    right.set(xlabel="mean tokens of a sample", ylim=(0, None), title="by length (solid: fixed, dashed: variable)")
+    figure.legend(left.containers, bars.columns, loc="outside lower center", ncols=3)
     figure.suptitle(f"{report['device_name']}, {report['dtype']}")
     with atomic_path(path) as partial:
         figure.savefig(partial, dpi=120, format=path.suffix[1:])

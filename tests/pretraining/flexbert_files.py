@@ -28,11 +28,17 @@ def flexbert_shapes(layers: int, hidden: int, inner: int, vocabulary: int) -> di
             f"{layer}.mlp_norm.weight": (hidden,), f"{layer}.mlp.Wi.weight": (2 * inner, hidden),
             f"{layer}.mlp.Wo.weight": (hidden, inner),
         }  # fmt: skip
-    shapes |= {"bert.final_norm.weight": (hidden,), "head.dense.weight": (hidden, hidden), "head.norm.weight": (hidden,)}
+    shapes |= {
+        "bert.final_norm.weight": (hidden,),
+        "head.dense.weight": (hidden, hidden),
+        "head.norm.weight": (hidden,),
+    }
     return {f"model.{name}": shape for name, shape in shapes.items()} | {"model.decoder.bias": (vocabulary,)}
 
 
-def flexbert_checkpoint(path: Path, shapes: dict, flex: dict | None = FLEX, lr: float = 3e-4, decayed: float = 1.0) -> Path:
+def flexbert_checkpoint(
+    path: Path, shapes: dict, flex: dict | None = FLEX, lr: float = 3e-4, decayed: float = 1.0
+) -> Path:
     """Writes a .pt file: state (model, optimizers, schedulers, timestamp, integrations ...) and rng."""
     generator = torch.Generator().manual_seed(1)
     model = {name: torch.randn(shape, generator=generator) * 0.05 for name, shape in shapes.items()}

@@ -9,7 +9,9 @@ CONFIGS = ROOT / "pretraining_resources" / "configs"
 
 
 def write_mds(folder: Path, columns: dict[str, str], samples: list[dict], **options) -> Path:
-    with MDSWriter(out=str(folder), columns=columns, size_limit=options.pop("size_limit", 1 << 14), **options) as writer:
+    with MDSWriter(
+        out=str(folder), columns=columns, size_limit=options.pop("size_limit", 1 << 14), **options
+    ) as writer:
         for sample in samples:
             writer.write(sample)
     return folder

@@ -57,7 +57,9 @@ def test_a_phase_starts_from_a_published_checkpoint(tiny_config, published, caps
     embedding = parts.model.model.get_input_embeddings().weight
     assert embedding is parts.model.model.decoder.weight
     assert clock is None
-    assert [(group["lr"], group["max_lr"], group["step"]) for group in parts.optimizer.param_groups] == [(5e-4, 5e-4, 52988)] * 2
+    assert [(group["lr"], group["max_lr"], group["step"]) for group in parts.optimizer.param_groups] == [
+        (5e-4, 5e-4, 52988)
+    ] * 2
     told = "\n".join(notes)
     for line in ("group 0, lr: checkpoint 0.0003 -> used 0.0005", "group 1, max_lr: checkpoint 0.0008 -> used 0.0005"):
         assert line in told
@@ -126,7 +128,10 @@ def test_files_that_run_code_need_trust(tmp_path, published):
     torch.save(content, tmp_path / "surprise.pt")
     with pytest.raises(UserError, match="Surprise. Reading such a file can run code .* trust_checkpoint=true"):
         load_checkpoint(tmp_path / "surprise.pt")
-    assert load_checkpoint(tmp_path / "surprise.pt", trust=True).weights.keys() == load_checkpoint(published).weights.keys()
+    assert (
+        load_checkpoint(tmp_path / "surprise.pt", trust=True).weights.keys()
+        == load_checkpoint(published).weights.keys()
+    )
 
 
 def test_files_that_are_no_checkpoints(tmp_path, published):
