@@ -24,9 +24,9 @@ python pretraining_resources/convert_dataset_to_mds.py --dataset quickstart/note
 for dataset in ChemProt DEID; do
     for model in tiny-modernbert pretrained-modernbert; do
         OMP_NUM_THREADS=1 bash scripts/run_parallel.sh --dataset "$dataset" --model "quickstart/$model" --seeds 42,43 --jobs 2 \
-            --data_dir quickstart/raw --output_dir quickstart/outputs --lr 2e-3 --epochs 4
+            --data_dir quickstart/raw --output_dir quickstart/outputs --lr 2e-3 --epochs 5
     done
 done
-python -m bioclinical.results quickstart/outputs
+python -m bioclinical.results quickstart/outputs --reference tiny-modernbert --html quickstart/report.html
 python scripts/quickstart_report.py --mlm quickstart/mlm.json --results quickstart/outputs \
     --runs quickstart/checkpoints/smoke_phase1 quickstart/checkpoints/smoke_phase2 --out quickstart
