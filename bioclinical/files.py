@@ -26,8 +26,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     try:
         yield partial
-        if partial.is_dir() and path.is_dir():
-            shutil.rmtree(path)
+        if partial.is_dir():
+            if path.is_dir():
+                shutil.rmtree(path)
+        else:
+            flush_to_disk(partial)
         os.replace(partial, path)
     except OSError as error:
         remove(partial)
@@ -39,13 +42,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise
 
 
+def flush_to_disk(path: Path) -> None:
+    """Waits until a file is on the disk: renamed before that, it could be empty after a power failure."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text so that a reader sees the old file or the whole new one."""
     with atomic_path(path) as partial:
-        with open(partial, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        partial.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -62,7 +62,8 @@ def draw(story: pd.DataFrame, runs: list[Path]) -> plt.Figure:
         offset += frame["token"].max()
     left.set(xlabel="tokens", ylabel="cross-entropy per masked token", title="Pre-training")
     left.legend(fontsize=8)
-    story.T.plot.bar(ax=right, rot=0, ylim=(0, 100), ylabel="percent", title="Before and after")
+    story.T.plot.bar(ax=right, rot=0, ylim=(0, 115), ylabel="percent", title="Before and after")
+    right.legend(loc="upper left", ncols=2, fontsize=8)
     for bars in right.containers:
         right.bar_label(bars, fmt="%.1f", fontsize=8)
     return figure

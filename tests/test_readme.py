@@ -11,6 +11,7 @@ import pytest
 from repository import ROOT
 
 import main
+from bioclinical.pretraining.config import load_config
 
 README = (ROOT / "README.md").read_text()
 SETUP_COMMANDS = ["bash scripts/quickstart.sh", "bash scripts/test.sh"]  # CI runs these two
@@ -49,10 +50,31 @@ def test_command(workplace, command):
     assert run.returncode == 0, run.stderr
 
 
-@pytest.mark.parametrize("command", [c for c in commands("sh") if c.startswith("python main.py")])
+@pytest.mark.parametrize("command", [c for c in commands("sh") if c.startswith("python main.py --dataset")])
 def test_command_with_a_hub_model_is_understood(command):
     arguments = main.parse_args(shlex.split(command)[2:])
     assert arguments.model.count("/") == 1
+
+
+SMOKE_COMMANDS = [
+    c for c in commands("sh") if c.startswith(("python main.py configs/smoke/", "python export_", "python evaluate_"))
+]
+
+
+@pytest.mark.parametrize("command", SMOKE_COMMANDS)
+def test_pretraining_commands_are_the_quickstarts(command):
+    quickstart = (ROOT / "scripts" / "quickstart.sh").read_text().replace("\\\n", " ")
+    assert " ".join(command.split()) in " ".join(quickstart.split())
+
+
+@pytest.mark.parametrize(
+    "command", [c for c in commands("sh") if c.startswith(("composer ", "python main.py configs/phase"))]
+)
+def test_commands_on_gpus_name_recipes_that_load(command):
+    words = shlex.split(command)
+    recipe = next(i for i, word in enumerate(words) if word.endswith(".yaml"))
+    overrides = [word for word in words[recipe + 1 :] if "=" in word]
+    assert load_config(ROOT / "pretraining_resources" / words[recipe], overrides).run_name
 
 
 def test_every_source_file_is_in_the_file_tree():

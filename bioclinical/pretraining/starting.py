@@ -24,7 +24,7 @@ def start_from(
     """
     source = load_source(config.load_path, config.trust_checkpoint)
     load_weights(model.model, source.weights, config.load_path)
-    notes = [f"phase start from {config.load_path}"]
+    notes = [f"loaded: {config.load_path}"]
     if config.load_weights_only or source.moments is None:
         why = "load_weights_only" if config.load_weights_only else "it holds no optimizer state by parameter name"
         notes.append(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -14,9 +15,10 @@ import torch
 from pretraining_setup import CONFIGS, write_mds
 from repository import ROOT
 
-from bioclinical.errors import RunFailed, UserError
+from bioclinical.errors import RunFailed, UserError, is_disk_full
 from bioclinical.modeling.flexbert import load_checkpoint
 from bioclinical.pretraining.check import check
+from bioclinical.pretraining.checkpoints import newest_whole
 from bioclinical.pretraining.data import eval_batches, note_on_batch, train_batches
 from bioclinical.pretraining.progress import read_metrics
 from bioclinical.pretraining.run import run
@@ -129,6 +131,23 @@ def test_cut_checkpoints_fall_back(train, capsys):
         path.write_bytes(b"PK cut")
     with pytest.raises(UserError, match="all 4 checkpoints in .* are cut off"):
         train(max_duration="8ba", autoresume="true")
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(train):
+    folder = train(max_duration="2ba", save_interval="2ba")
+    before = sorted(path.name for path in folder.iterdir())
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, unlimited[1]))  # no file can grow further: as on a full disk
+    try:
+        with pytest.raises(Exception) as stopped:
+            train(max_duration="4ba", save_interval="2ba", autoresume="true")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert is_disk_full(stopped.value)
+    assert sorted(path.name for path in folder.iterdir()) == before and newest_whole(folder)[0].name.endswith(
+        "-ba2-rank0.pt"
+    )
+    assert weights(train(max_duration="4ba", save_interval="2ba", autoresume="true"))
 
 
 def test_only_the_newest_are_kept(train):
