@@ -56,13 +56,16 @@ def test_command_with_a_hub_model_is_understood(command):
     assert arguments.model.count("/") == 1
 
 
-SMOKE_COMMANDS = [
-    c for c in commands("sh") if c.startswith(("python main.py configs/smoke/", "python export_", "python evaluate_"))
-]
+QUICKSTART_PARTS = (
+    "python main.py configs/smoke/",
+    "python export_",
+    "python evaluate_",
+    "python -m bioclinical.results",
+)
 
 
-@pytest.mark.parametrize("command", SMOKE_COMMANDS)
-def test_pretraining_commands_are_the_quickstarts(command):
+@pytest.mark.parametrize("command", [c for c in commands("sh") if c.startswith(QUICKSTART_PARTS)])
+def test_commands_of_the_quickstart(command):
     quickstart = (ROOT / "scripts" / "quickstart.sh").read_text().replace("\\\n", " ")
     assert " ".join(command.split()) in " ".join(quickstart.split())
 
