@@ -21,11 +21,11 @@ from bioclinical.files import write_text
 from bioclinical.results import BASELINE_MODEL, HEADLINE_METRICS, SCORE_COLUMNS, Result, metric_rows, printable
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1180px; margin: 2em auto; padding: 0 1.5em; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1280px; margin: 2em auto; padding: 0 1.5em; }
 h1, h2, h3 { line-height: 1.2; margin: 1.6em 0 .5em; } h2 { border-bottom: 2px solid #ddd; }
-.wide { overflow-x: auto; } img { max-width: 100%; display: block; }
-table { border-collapse: collapse; font-size: 13px; }
-th, td { padding: .25em .7em; text-align: right; white-space: nowrap; }
+.wide { overflow-x: auto; } img { max-width: min(100%, 1100px); display: block; }
+table { border-collapse: collapse; font-size: 12px; }
+th, td { padding: .25em .6em; text-align: right; white-space: nowrap; }
 th { border-bottom: 2px solid #bbb; }
 tr:nth-child(even) { background: #f6f6f6; } td:nth-child(-n+2) { text-align: left; }
 """
@@ -171,11 +171,14 @@ def draw_matrix(ax: Axes, percent: np.ndarray, cells: list[str], columns: list[s
     ax.set_yticks(range(len(rows)), rows, fontsize=8)
 
 
-def score_by_length(panel: Panel) -> Figure:
-    """Score against context length; token tasks: over words seen, over all gold entities, and in windows."""
-    metrics = [m for m in ("f1", "f1_all_gold", "f1_windowed") if m in set(panel.scores["metric"])] or [panel.metric]
-    figure, (ax,) = axes(f"{panel.title}: score against context length", 4)
+def score_by_length(panel: Panel) -> Figure | None:
+    """Score against context length; token tasks: over words seen, over all gold entities, and in windows. None where
+    all have the same."""
     lengths = {name: runs[0]["config"]["max_length"] for name, runs in panel.runs.items()}
+    if len(set(lengths.values())) == 1:
+        return None
+    metrics = [m for m in ("f1", "f1_all_gold", "f1_windowed") if m in set(panel.scores["metric"])] or [panel.metric]
+    figure, (ax,) = axes(f"{panel.title}: score against context length", 4.5)
     for model in sorted({runs[0]["model_name"] for runs in panel.runs.values()}):
         names = sorted((n for n, runs in panel.runs.items() if runs[0]["model_name"] == model), key=lengths.get)
         for metric, style in zip(metrics, ("o-", "^--", "s:")):
@@ -186,7 +189,7 @@ def score_by_length(panel: Panel) -> Figure:
     ax.minorticks_off()
     ax.set(xlabel="context, tokens", ylabel="percent")
     ax.grid(alpha=0.3)
-    figure.legend(fontsize=8, loc="outside right upper")
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3)
     return figure
 
 
