@@ -151,10 +151,12 @@ def measure_all(jobs: list[Job], report: reports.Report, args: argparse.Namespac
     passes = (args.n_iters + 1) * sum(len(job.attention) for job in jobs)
     with tqdm(total=passes, unit="pass", file=sys.stderr, dynamic_ncols=True) as bar:
         for number, job in enumerate(jobs):
+            patience = None
             if deadline:
                 job = replace(job, seconds=(deadline - time.monotonic()) / (len(jobs) - number))
+                patience = min(deadline, time.monotonic() + 2 * job.seconds)  # one that hangs leaves time to the others
             method = "forkserver" if job.device.value == "cpu" else "spawn"
-            with contextlib.closing(messages_of(measure, job, method, deadline)) as messages:
+            with contextlib.closing(messages_of(measure, job, method, patience)) as messages:
                 for message in messages:
                     take(message, job, report, args, bar)
 

@@ -1,10 +1,11 @@
 """Tokens per second of this repository's pre-training against a plain Hugging Face Trainer, in one run.
 
-Same architecture, same documents, same tokens per step, fp32, as many threads as given. The plain side pads each batch to its
-longest document, computes dense logits for every position (ModernBertForMaskedLM with sdpa, DataCollatorForLanguageModeling)
-and uses AdamW. Steps before --warmup are not counted. Real tokens are counted on both sides.
+Same architecture, same documents, same tokens per step, fp32, as many threads as given. The plain side pads each batch
+to its longest document, computes dense logits for every position (ModernBertForMaskedLM with sdpa,
+DataCollatorForLanguageModeling) and uses AdamW. Steps before --warmup are not counted. Real tokens are counted on both
+sides.
 
-python benchmarks/pretraining_speed.py --texts notes.csv --tokenizer FOLDER --out benchmarks/results/pretraining_speed.json
+python benchmarks/pretraining_speed.py --texts notes.csv --tokenizer FOLDER --out FILE.json
 """
 
 import argparse
@@ -31,7 +32,7 @@ from bioclinical.tokenization import load_tokenizer
 
 RECIPE = Path(__file__).resolve().parents[1] / "pretraining_resources" / "configs" / "smoke" / "phase1.yaml"
 LONGEST = 1024
-SEQUENCES = 8  # of LONGEST tokens per step
+SEQUENCES = 4  # of LONGEST tokens per step
 
 
 class Clock(Callback):
@@ -102,8 +103,9 @@ def write_recipe(scratch: Path, ids: list[list[int]], args: argparse.Namespace):
                 writer.write({"input_ids": np.array(one, np.uint16)})
     changes = {
         "data_local": scratch, "tokenizer_name": args.tokenizer, "load_path": "null", "max_seq_len": LONGEST,
-        "run_name": "speed", "save_folder": scratch / "run", "max_duration": f"{args.steps}ba", "eval_interval": "9999ba",
-        "save_interval": "9999ba", "global_train_batch_size": SEQUENCES, "device_train_microbatch_size": SEQUENCES,
+        "run_name": "speed", "save_folder": scratch / "run", "max_duration": f"{args.steps}ba",
+        "eval_interval": "9999ba", "save_interval": "9999ba", "global_train_batch_size": SEQUENCES,
+        "device_train_microbatch_size": SEQUENCES,
         "scheduler.t_warmup": "2ba", "optimizer.lr": 5e-4, "model.model_config.vocab_size": 50368,
         "model.model_config.num_hidden_layers": 13, "model.model_config.hidden_size": 256,
         "model.model_config.intermediate_size": 704, "model.model_config.num_attention_heads": 4,

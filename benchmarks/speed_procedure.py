@@ -2,8 +2,8 @@
 
 The re-creation searches the batch size as published: linearly, a new process with a new model for every try, the whole
 set in every try; then it times passes without warming up, and counts nominal tokens. On a GPU a try fails for want of
-memory; here each of its processes may take --limit_mb more than the loaded model. The numbers of samples and of the first
-try are scaled down.
+memory; here each of its processes may take --limit_mb more than the loaded model. The numbers of samples and of the
+first try are scaled down.
 
 python benchmarks/speed_procedure.py --model FOLDER --output benchmarks/results/speed_procedure.json
 """

@@ -46,8 +46,9 @@ def main() -> None:
     for path in filter(None, (output, args.redact and Path(args.redact))):
         if path.exists() and not args.overwrite:
             raise UserError(f"'{path}' exists; choose another name or add --overwrite")
-    documents = read_documents(Path(args.input), Format(args.text_column, args.id_column, on_bad_rows=args.on_bad_rows))
-    work = sha256_of_json([model_identity(source, config), sha256_of_file(Path(args.input)), args.text_column])
+    format = Format(args.text_column, args.id_column, args.encoding, args.on_bad_rows)
+    documents = read_documents(Path(args.input), format)
+    work = sha256_of_json([model_identity(source, config), sha256_of_file(Path(args.input)), vars(format)])
     make_folder(output.parent)
     partial = output.with_name(f".{output.name}.{work[:8]}.partial")  # other work never continues this one
     predictions = continue_predictions(partial, predictor, documents)
@@ -70,6 +71,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--on_bad_rows", choices=("error", "skip"), default="error", help="damaged rows (default: error)"
     )
+    parser.add_argument("--encoding", default="utf-8", help="of a table (default: utf-8)")
     parser.add_argument("--redact", metavar="FILE", help="write the texts, each entity replaced by its [type]")
     parser.add_argument("--batch_size", type=int, default=16, help="windows a batch (default: 16)")
     parser.add_argument("--overwrite", action="store_true", help="replace existing output files")
@@ -77,13 +79,20 @@ def parse_args() -> argparse.Namespace:
 
 
 def read_documents(path: Path, format: Format) -> list[Document]:
-    """(id, text) of every row, the text exactly as it stands; rows without text count as empty documents."""
+    """(id, text) of every row, the text exactly as it stands; rows without text count as empty documents.
+
+    Damaged rows raise UserError or, with on_bad_rows "skip", are left out and counted; row numbers count them.
+    """
     if path.suffix == ".txt" and path.is_file():
         return [(path.stem, read_utf8(path, newline=""))]
     reader, documents = RowReader(path, format), []
-    for line, text, key in reader.records():
-        usable = reader.is_usable(text, line) or isinstance(text, str)
-        documents.append((str(key if key is not None else len(documents) + 1), text if usable else ""))
+    for rows, (line, text, key) in enumerate(reader.records(), start=1):
+        text = text if isinstance(text, str) else ""
+        if reader.is_usable(text, line) or not text.strip():
+            number = rows + reader.row_count  # the reader counts the rows that it left out itself
+            documents.append((str(key if key is not None else number), text))
+    if damaged := reader.skipped.total() - reader.skipped["blank"]:
+        print(f"{damaged:,} damaged rows left out")
     return documents
 
 

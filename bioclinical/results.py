@@ -5,6 +5,7 @@ python -m bioclinical.results outputs [--dataset D] [--reference MODEL] [--csv F
 
 import argparse
 import dataclasses
+import functools
 import json
 import math
 from dataclasses import dataclass
@@ -216,10 +217,12 @@ def compared(summary: pd.DataFrame, results: list[Result], reference: str) -> tu
     models = sorted({result["model_name"] for result in results})
     if reference not in models:
         raise UserError(f"--reference: no results of '{reference}'; there are {', '.join(models)}")
-    runs: dict[str, list[Run]] = {}
-    for result in results:
-        if result["status"] == "finished":
-            runs.setdefault(result["identity"]["group"], []).append((result, read_predictions(result)))
+
+    @functools.cache
+    def runs(group: str) -> list[Run]:
+        finished = [r for r in results if r["status"] == "finished" and r["identity"]["group"] == group]
+        return [(result, read_predictions(result)) for result in finished]
+
     summary, notes = summary.copy(), []
     summary[[*COMPARISON, "p_holm"]] = math.nan
     summary["reference"] = reference
@@ -234,7 +237,7 @@ def compared(summary: pd.DataFrame, results: list[Result], reference: str) -> tu
             try:
                 if len(matching) != 1:
                     raise UserError(no_reference(reference, row, summary[is_reference], len(candidates)))
-                found = compare(runs[matching["group"].item()], runs[row["group"]], row["metric"])
+                found = compare(runs(matching["group"].item()), runs(row["group"]), row["metric"])
                 summary.loc[i, list(COMPARISON)] = [100 * found.difference, 100 * found.low, 100 * found.high, found.p]
             except UserError as error:
                 notes.append(f"not compared: {error}")

@@ -26,6 +26,11 @@ else
     # The recipes of phase 2 start where a phase 1 of one's own would have ended.
     run=phase1_all_3ep_constant
     [ "$size" = base ] || run=phase1_large_all_3ep_constant
+    latest=$folder/$run/latest-rank0.pt
+    if [ -e "$latest" ] && [ "$(readlink "$latest")" != "$file" ]; then
+        echo "error: '$latest' is a run of your own; name another FOLDER, or move that run away" >&2
+        exit 2
+    fi
     huggingface-cli download "$repo" "$file" --local-dir "$folder/$run"
     ln -sf "$file" "$folder/$run/latest-rank0.pt"
     echo "written: $folder/$run/latest-rank0.pt -> $file"

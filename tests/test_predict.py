@@ -137,6 +137,20 @@ def test_an_interrupted_run_continues(run_predict, saved, tmp_path, monkeypatch)
     assert (tmp_path / "cut.jsonl").read_text() == (tmp_path / "whole.jsonl").read_text() and not partial.exists()
 
 
+def test_damaged_rows_are_left_out_and_the_others_keep_their_numbers(run_predict, saved, tmp_path):
+    model, _ = saved("SocialHistory")
+    (tmp_path / "in.csv").write_bytes(b"id,text\nx,smokes\nonly one cell\ny,na\xefve\nz,\nv,drinks\n")
+    common = ("--model", model, "--input", tmp_path / "in.csv", "--output", tmp_path / "out.jsonl")
+    code, _, err = run_predict(*common)
+    assert code == 2 and "line 3" in err
+    code, out, err = run_predict(*common, "--on_bad_rows", "skip")
+    assert code == 0 and "2 damaged rows left out" in out, err
+    assert [prediction["id"] for prediction in lines(tmp_path / "out.jsonl")] == ["1", "4", "5"]
+    (tmp_path / "in.csv").write_bytes(b"id,text\nx,na\xefve\n")
+    code, _, err = run_predict(*common, "--encoding", "latin-1", "--id_column", "id", "--overwrite")
+    assert code == 0 and lines(tmp_path / "out.jsonl")[0]["id"] == "x", err
+
+
 def test_bad_input(run_predict, saved, tiny_model, tmp_path):
     labels, tokens = saved("ChemProt")[0], saved("COS")[0]
     (tmp_path / "n.csv").write_text("notes\nx\n")

@@ -181,6 +181,17 @@ def test_reference_columns(tmp_path, monkeypatch, capsys):
     assert "difference_low" in (tmp_path / "t.csv").read_text()
 
 
+def test_lost_predictions_cost_their_own_comparison_alone(tmp_path, monkeypatch, capsys):
+    for model, share in (("base", 0.4), ("good1", 0.9), ("lost", 0.4)):
+        store(tmp_path, model, share)
+    for path in tmp_path.rglob("*lost*/*.predictions.jsonl"):
+        path.unlink()
+    code, out, err = run_results(monkeypatch, capsys, tmp_path, "--reference", "base")
+    assert code == 0 and "not compared" in out and "predictions.jsonl' cannot be read" in out, err
+    rows = compared(table(read_results(tmp_path)[0]), read_results(tmp_path)[0], "base")[0]
+    assert set(rows.loc[rows["p"].notna(), "model"]) == {"good1"}
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import zlib
 from collections import Counter
 from dataclasses import dataclass
@@ -46,6 +47,10 @@ def stem_and_suffix(path: Path) -> tuple[str, str]:
     if suffix not in SUFFIXES:
         raise UserError(f"'{path}' is of an unknown kind; allowed: {', '.join(SUFFIXES)}, each also with .gz")
     return stem, suffix
+
+
+# Anything else may be a patient's name or date in a file without a header, and is not printed.
+COLUMN_NAME = re.compile(r"|[^\W\d][\w .:/()-]{0,39}")
 
 
 class HashedFile(io.FileIO):
@@ -206,11 +211,11 @@ class RowReader:
             raise UserError(f"'{self.path}' has {names.count(wanted)} columns named '{wanted}'; rename all but one")
         if any("\0" in name or not is_unicode(name) for name in names):
             raise UserError(f"'{self.path}' is not {self.format.encoding} text; pass its --encoding, e.g. utf-16")
-        present = ", ".join(repr(name) if len(name) <= 40 else f"<{len(name)} characters>" for name in names[:20])
-        raise UserError(
-            f"'{self.path}' has no column '{wanted}'; its first line names: {present}. Choose with --text_column "
-            "(--split_by for the key)"
-        )
+        if all(COLUMN_NAME.fullmatch(name) for name in names):
+            present = f"its first line names: {', '.join(map(repr, names[:20]))}. Choose with --text_column"
+        else:
+            present = f"its first line has {len(names)} cells and does not look like column names; add a header line"
+        raise UserError(f"'{self.path}' has no column '{wanted}'; {present}")
 
 
 def is_unicode(text: str) -> bool:

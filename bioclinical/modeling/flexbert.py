@@ -24,8 +24,8 @@ class Checkpoint:
     """What a checkpoint holds for a new phase.
 
     moments: Hugging Face name -> exp_avg and exp_avg_sq; None without them. groups: per parameter name the
-    hyperparameters of its optimizer group. clock: Composer's timestamp. model_config: FlexBERT's, where stored. facts:
-    what this project's own checkpoints say about their run.
+    hyperparameters of its optimizer group. clock: Composer's timestamp. model_config: FlexBERT's, and hf_config:
+    transformers', where stored. facts: what this project's own checkpoints say about their run.
     """
 
     weights: dict[str, Tensor]
@@ -34,6 +34,7 @@ class Checkpoint:
     clock: dict[str, Any] | None = None
     model_config: dict[str, Any] | None = None
     facts: dict[str, Any] | None = None
+    hf_config: dict[str, Any] | None = None
 
 
 def hf_name(name: str) -> str:
@@ -101,6 +102,7 @@ def load_checkpoint(path: Path, trust: bool = False) -> Checkpoint:
         (state.get("timestamp") or {}).get("Timestamp"),
         integration,
         facts,
+        facts and facts["hf_config"],
     )
 
 
@@ -120,6 +122,9 @@ def optimizer_state(optimizers: Mapping[str, Any]) -> tuple[dict | None, dict | 
             for group in groups
             for name in group["params"]
         }
+        for name, value in state.items():
+            if "step" in value:  # AdamW counts per parameter
+                values[hf_name(name)].setdefault("step", value["step"])
         return moments or None, values
     return None, None
 
@@ -133,7 +138,7 @@ def load_pretrained(name: str) -> Checkpoint:
             f"load_path: '{name}' is neither a .pt file nor a ModernBERT that transformers can load "
             f"({first_line(error)})"
         ) from error
-    return Checkpoint(model.state_dict())
+    return Checkpoint(model.state_dict(), hf_config=model.config.to_dict())
 
 
 def load_weights(model: ModernBertForMaskedLM, weights: Mapping[str, Tensor], source: str) -> None:

@@ -1,14 +1,17 @@
-"""FlexBERT's model_config as a Hugging Face ModernBERT: the config, and a freshly initialised model."""
+"""The architecture as Hugging Face's config, from a FlexBERT model_config or a checkpoint, and a fresh model of it."""
 
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from transformers import ModernBertConfig, ModernBertForMaskedLM, PreTrainedTokenizerFast
 from transformers.activations import ACT2FN
 
 from bioclinical.errors import UserError
+from bioclinical.modeling.flexbert import Checkpoint
 from bioclinical.modeling.modernbert import set_output_dropout
+from bioclinical.pretraining import schema
+from bioclinical.pretraining.config import check_section
 
 SPECIAL_IDS = {
     "pad_token_id": "pad_token_id",
@@ -66,6 +69,35 @@ def hf_config(model_config: DictConfig, positions: int, tokenizer: PreTrainedTok
         **{name: getattr(tokenizer, source) for name, source in SPECIAL_IDS.items()},
         **attention_pattern(flex),
     )
+
+
+def stored_config(source: Checkpoint, tokenizer: PreTrainedTokenizerFast) -> ModernBertConfig | None:
+    """The architecture that a checkpoint states; None where it states none.
+
+    Raises UserError where the tokenizer is not the one of a config that names its special tokens.
+    """
+    if source.hf_config:
+        stored = {key: value for key, value in source.hf_config.items() if key != "transformers_version"}
+        config = ModernBertConfig(**stored)
+        names = ("pad_token_id", "cls_token_id", "sep_token_id")
+        differing = [name for name in names if getattr(config, name) not in (None, getattr(tokenizer, name))]
+        if len(tokenizer) > config.vocab_size or differing:
+            why = f"{', '.join(differing)} differ" if differing else f"it has {len(tokenizer):,} tokens"
+            raise UserError(
+                f"'{tokenizer.name_or_path}' is not the tokenizer of this model of {config.vocab_size:,} tokens ({why})"
+            )
+        return config
+    return flex_config(source.model_config, tokenizer) if source.model_config else None
+
+
+def flex_config(values: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> ModernBertConfig:
+    """A FlexBERT model_config as stored in a checkpoint or a YAML.
+
+    FlexBERT does not store its context: 8,192 positions where the rotary base was raised for them, else 1,024.
+    """
+    known = {key: value for key, value in values.items() if key in schema.MODEL_CONFIG}
+    flex = OmegaConf.create(check_section("model.model_config.", known, schema.MODEL_CONFIG))
+    return hf_config(flex, 8192 if flex.rotary_emb_base >= 160_000 else 1024, tokenizer)
 
 
 def both(flex: DictConfig, one: str, other: str) -> bool:

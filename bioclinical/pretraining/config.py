@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from composer.core import Time
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -36,10 +37,16 @@ def load_config(path: str | Path, overrides: list[str] = ()) -> DictConfig:
         key = override.partition("=")[0]
         # A whole section given on the command line replaces the file's: the former schedule's times would not fit
         # another.
-        value = OmegaConf.to_container(OmegaConf.from_dotlist([override]), resolve=False)
-        for part in key.split("."):
-            value = value[part]
-        OmegaConf.update(raw, key, value, merge=False, force_add=True)
+        try:
+            value = OmegaConf.to_container(OmegaConf.from_dotlist([override]), resolve=False)
+            for part in key.split("."):
+                value = value[part]
+            OmegaConf.update(raw, key, value, merge=False, force_add=True)
+        except (OmegaConfBaseException, yaml.YAMLError, LookupError, TypeError, ValueError) as error:
+            raise UserError(
+                f"'{override}' cannot be read ({first_line(error)}); write key=value in quotes, e.g. "
+                "'optimizer.betas=[0.9, 0.98]'"
+            ) from error
     try:
         values = OmegaConf.to_container(raw, resolve=True)
     except OmegaConfBaseException as error:
@@ -160,6 +167,12 @@ def check_numbers(config: dict[str, Any]) -> None:
         "max_duration": parse_time("max_duration", config["max_duration"]).value,
         "save_interval": parse_time("save_interval", config["save_interval"]).value,
     }
+    if config["log_to_console"]:
+        interval = config["console_log_interval"]
+        positive["console_log_interval"] = parse_time("console_log_interval", interval).value
+    for name, callback in config["callbacks"].items():
+        intervals = {f"callbacks.{name}.{key}": value for key, value in callback.items() if key.endswith("interval")}
+        positive |= {key: value for key, value in intervals.items() if isinstance(value, int)}
     for loader in ("train_loader", "eval_loader"):
         if config[loader]:
             dataset = config[loader]["dataset"]

@@ -10,7 +10,7 @@ from transformers import ModernBertForMaskedLM
 
 from bioclinical.errors import UserError
 from bioclinical.modeling.flexbert import load_weights
-from bioclinical.pretraining.architecture import hf_config, new_model
+from bioclinical.pretraining.architecture import hf_config, new_model, stored_config
 from bioclinical.pretraining.data import build_loader, eval_batches
 from bioclinical.pretraining.masked_lm import PackedMaskedLM
 from bioclinical.pretraining.run import expect_device
@@ -51,8 +51,15 @@ def evaluate(config: DictConfig, source: str) -> dict[str, float]:
 
 
 def load(config: DictConfig, source: str, tokenizer) -> ModernBertForMaskedLM:
-    """The model in the recipe's architecture, with the source's weights."""
-    flex = config.model.model_config
-    model = new_model(hf_config(flex, config.eval_loader.dataset.max_seq_len, tokenizer), flex, config.seed)
-    load_weights(model, load_source(source, config.trust_checkpoint).weights, source)
+    """The source in the architecture that it states, or in the recipe's where it states none."""
+    flex, longest = config.model.model_config, config.eval_loader.dataset.max_seq_len
+    stored = load_source(source, config.trust_checkpoint)
+    architecture = stored_config(stored, tokenizer) or hf_config(flex, longest, tokenizer)
+    if architecture.max_position_embeddings < longest:
+        raise UserError(
+            f"'{source}' takes {architecture.max_position_embeddings:,} tokens; add "
+            f"eval_loader.dataset.max_seq_len={architecture.max_position_embeddings} for all models"
+        )
+    model = new_model(architecture, flex, config.seed)
+    load_weights(model, stored.weights, source)
     return model

@@ -19,9 +19,8 @@ from bioclinical.errors import RunFailed, UserError
 from bioclinical.files import atomic_path
 from bioclinical.modeling.flexbert import Checkpoint, load_checkpoint, load_weights
 from bioclinical.modeling.modernbert import encode, layer_kinds
-from bioclinical.pretraining import schema
-from bioclinical.pretraining.architecture import hf_config
-from bioclinical.pretraining.config import check_section, read_yaml
+from bioclinical.pretraining.architecture import flex_config, stored_config
+from bioclinical.pretraining.config import read_yaml
 from bioclinical.tokenization import load_tokenizer
 
 PUBLISHED_TOKENIZER = "answerdotai/ModernBERT-base"  # base and large share it
@@ -61,21 +60,18 @@ def own_tokenizer(source: Checkpoint) -> str | None:
 
 
 def architecture(source: Checkpoint, config: Path | None, tokenizer: PreTrainedTokenizerFast) -> ModernBertConfig:
-    """The model's config: from a YAML if given, else this project's own, else from FlexBERT's model_config.
-
-    FlexBERT does not store its context: 8,192 positions where the rotary base was raised for them, else 1,024.
-    """
-    if config is None and source.facts:
-        stored = {key: value for key, value in source.facts["hf_config"].items() if key != "transformers_version"}
-        return ModernBertConfig(**stored)
-    if config is None and source.model_config is None:
+    """The model's config: from a YAML if given, else as the checkpoint states it."""
+    if config:
+        values = OmegaConf.select(read_yaml(config), "model.model_config")
+        if values is None:
+            raise UserError(f"--config: '{config}' has no model.model_config; give the YAML of the training run")
+        return flex_config(OmegaConf.to_container(values), tokenizer)
+    stored = stored_config(source, tokenizer)
+    if stored is None:
         raise UserError(
             "the checkpoint does not say its architecture; give the YAML it was trained with: --config FILE"
         )
-    values = OmegaConf.to_container(read_yaml(config).model.model_config) if config else source.model_config
-    known = {key: value for key, value in values.items() if key in schema.MODEL_CONFIG}
-    flex = OmegaConf.create(check_section("model.model_config.", known, schema.MODEL_CONFIG))
-    return hf_config(flex, 8192 if flex.rotary_emb_base >= 160_000 else 1024, tokenizer)
+    return stored
 
 
 def write_both_rope_layouts(path: Path, config: ModernBertConfig) -> None:

@@ -6,6 +6,8 @@ max_seqlen, documents (their numbers), and as plain numbers samples, tokens and 
 
 import copy
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -123,6 +125,7 @@ class PackedLoader:
                 sampler=self.shares(),
                 batch_size=None,
                 collate_fn=as_it_is,
+                worker_init_fn=leave_stopping_to_the_main_process,
                 generator=torch.Generator().manual_seed(0),
                 **self.options,
             )  # fmt: skip
@@ -144,6 +147,22 @@ class PackedLoader:
 
     def load_state_dict(self, value: dict[str, Any]) -> None:
         self.restart(State.from_dict(value["packer"]), value["epoch_closed"])
+
+
+def leave_stopping_to_the_main_process(_: int) -> None:
+    """Batch systems send SIGTERM to every process; a worker that died of it would take the last checkpoint with it.
+
+    The main process's own SIGTERM, at its end, still ends the worker.
+    """
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=end_at_the_main_processs_word, daemon=True).start()
+
+
+def end_at_the_main_processs_word() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 def as_it_is(batch: Batch) -> Batch:

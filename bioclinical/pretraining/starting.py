@@ -8,8 +8,15 @@ from composer.core import Timestamp
 from omegaconf import DictConfig
 
 from bioclinical.modeling.flexbert import Checkpoint, hf_name, load_checkpoint, load_pretrained, load_weights
+from bioclinical.pretraining.architecture import stored_config
 from bioclinical.pretraining.masked_lm import PackedMaskedLM
+from bioclinical.tokenization import load_tokenizer
 
+# What changes the computation and leaves no trace in the tensors' shapes.
+COMPUTATION = (
+    "global_rope_theta", "local_rope_theta", "local_attention", "global_attn_every_n_layers", "hidden_activation",
+    "classifier_activation", "norm_eps",
+)  # fmt: skip
 HYPERPARAMETERS = ("lr", "betas", "eps", "weight_decay", "max_lr")
 
 
@@ -25,6 +32,11 @@ def start_from(
     source = load_source(config.load_path, config.trust_checkpoint)
     load_weights(model.model, source.weights, config.load_path)
     notes = [f"loaded: {config.load_path}"]
+    stored = stored_config(source, load_tokenizer(config.model.tokenizer_name))
+    for name in COMPUTATION if stored else ():
+        former, now = getattr(stored, name), getattr(model.model.config, name)
+        if former != now:
+            notes.append(f"  architecture, {name}: checkpoint {former} -> used {now}")
     if config.load_weights_only or source.moments is None:
         why = "load_weights_only" if config.load_weights_only else "it holds no optimizer state by parameter name"
         notes.append(

@@ -10,10 +10,11 @@ from pretraining_setup import CONFIGS
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer, ModernBertForMaskedLM
 
 from bioclinical.errors import RunFailed, UserError
-from bioclinical.modeling.flexbert import hf_name, load_checkpoint
+from bioclinical.modeling.flexbert import hf_name, load_checkpoint, optimizer_state
 from bioclinical.pretraining import export as export_module
 from bioclinical.pretraining.architecture import hf_config
 from bioclinical.pretraining.config import load_config
+from bioclinical.pretraining.evaluation import evaluate, load
 from bioclinical.pretraining.export import export
 from bioclinical.pretraining.optimizer import parameter_groups
 from bioclinical.pretraining.run import build, run
@@ -65,6 +66,28 @@ def test_a_phase_starts_from_a_published_checkpoint(tiny_config, published, caps
         assert line in told
     run(config)
     assert f"phase start from '{published}': token 0, batch 0" in capsys.readouterr().out
+
+
+def test_another_rotary_base_is_told_and_evaluated_as_its_own(tiny_config, tmp_path, tiny_model, capsys):
+    path = flexbert_checkpoint(tmp_path / "short.pt", SHAPES, flex={**FLEX, "rotary_emb_base": 10_000.0})
+    config = tiny_config(load_path=path)
+    parts = build(config)
+    notes, _ = start_from(config, parts.model, parts.optimizer)
+    assert "  architecture, global_rope_theta: checkpoint 10000.0 -> used 160000.0" in notes
+    tokenizer = load_tokenizer(tiny_model())
+    assert load(config, str(path), tokenizer).config.global_rope_theta == 10_000
+    export(path, tmp_path / "hf", str(tiny_model()), None, False)
+    assert evaluate(config, str(path)) == pytest.approx(evaluate(config, str(tmp_path / "hf")), rel=1e-6)
+    short = tiny_config(load_path="null", **{"eval_loader.dataset.max_seq_len": 2048})
+    with pytest.raises(UserError, match="takes 1,024 tokens; add eval_loader.dataset.max_seq_len=1024"):
+        load(short, str(path), tokenizer)
+
+
+def test_adamw_counts_its_steps_per_parameter():
+    value = {"exp_avg": torch.zeros(2), "exp_avg_sq": torch.zeros(2), "step": torch.tensor(7.0)}
+    groups = [{"params": ["model.bert.final_norm.weight"], "lr": 1.0}]
+    _, values = optimizer_state({"AdamW": {"state": {"model.bert.final_norm.weight": value}, "param_groups": groups}})
+    assert values["model.final_norm.weight"] == {"lr": 1.0, "step": torch.tensor(7.0)}
 
 
 @pytest.mark.parametrize("decayed", [1.0, 0.37, 0.0])
@@ -184,6 +207,9 @@ def test_export_needs_an_architecture_and_an_empty_folder(tmp_path, tiny_model):
                                                                      "max_position_embeddings")}  # fmt: skip
     OmegaConf.save({"model": {"model_config": keys}}, tmp_path / "recipe.yaml")
     export(silent, tmp_path / "hf", str(tiny_model()), tmp_path / "recipe.yaml", False)
+    (tmp_path / "other.yaml").write_text("seed: 1\n")
+    with pytest.raises(UserError, match="has no model.model_config"):
+        export(silent, tmp_path / "hf2", str(tiny_model()), tmp_path / "other.yaml", False)
     with pytest.raises(UserError, match="is not empty"):
         export(silent, tmp_path / "hf", str(tiny_model()), tmp_path / "recipe.yaml", False)
 

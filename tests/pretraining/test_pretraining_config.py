@@ -152,6 +152,11 @@ def test_modernberts_own_recipes_load(size, changes):
     ("precision=fp8", "allowed: amp_bf16, amp_fp16, fp32"),
     ("optimizer.lr=${no_such_key}", "cannot be resolved"),
     ("nonsense", "write key=value"),
+    ("optimizer.betas=[0.9,", "cannot be read .* write key=value in quotes"),
+    ("optimizer.betas[0]=0.9", "cannot be read"),
+    ("data_local=${x", "cannot be read"),
+    ("console_log_interval=0ba", "console_log_interval: '0' must be above 0"),
+    ("callbacks.scheduled_gc.batch_interval=0", "callbacks.scheduled_gc.batch_interval: '0' must be above 0"),
 ])  # fmt: skip
 def test_wrong_values_are_named(override, message):
     with pytest.raises(UserError, match=message):

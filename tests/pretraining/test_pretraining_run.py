@@ -242,16 +242,18 @@ def test_batches_on_other_numbers_of_gpus(tiny_config):
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_sigterm_saves_and_ends_well(overrides, tmp_path):
     arguments = as_arguments({**overrides, "max_duration": "100000ba", "save_interval": "50000ba",
-                              "run_name": "stopped", "save_folder": tmp_path / "stopped"})  # fmt: skip
+                              "run_name": "stopped", "save_folder": tmp_path / "stopped",
+                              "train_loader.num_workers": 2})  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "main.py", str(CONFIGS / "smoke" / "phase1.yaml"), *arguments], text=True,
         cwd=ROOT / "pretraining_resources", stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
     )  # fmt: skip
     metrics = tmp_path / "stopped" / "metrics.jsonl"
     deadline = time.monotonic() + 120
     while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.2)
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)  # as batch systems do: the workers get it, too
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0 and "stopped by SIGTERM after batch" in out
     (path,) = (tmp_path / "stopped").glob("ep*")

@@ -41,6 +41,16 @@ def test_recipes_find_what_was_downloaded(download, tmp_path, size, which, recip
     assert download(size, which, str(tmp_path / "checkpoints")).returncode == 0  # again
 
 
+def test_a_run_of_ones_own_is_never_replaced(download, tmp_path):
+    own = tmp_path / "checkpoints" / "phase1_all_3ep_constant"
+    own.mkdir(parents=True)
+    (own / "ep1-ba9-rank0.pt").write_text("days of work")
+    (own / "latest-rank0.pt").symlink_to("ep1-ba9-rank0.pt")
+    result = download("base", "bioclinical", str(tmp_path / "checkpoints"))
+    assert result.returncode == 2 and "is a run of your own" in result.stderr
+    assert (own / "latest-rank0.pt").read_text() == "days of work"
+
+
 def test_wrong_words_are_told_the_right_ones(download):
     result = download("huge", "modernbert")
     assert result.returncode == 2 and "{base|large} {modernbert|bioclinical}" in result.stderr
