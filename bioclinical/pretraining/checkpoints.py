@@ -56,12 +56,10 @@ class Checkpoints(Callback):
     def fit_start(self, state: State, logger: Logger) -> None:
         if self.random_state is not None:
             reproducibility.load_rng_state(self.random_state)
-        if hasattr(signal, "SIGTERM"):
-            self.former_handler = signal.signal(signal.SIGTERM, self.ask_to_stop)
+        self.former_handler = signal.signal(signal.SIGTERM, self.ask_to_stop)
 
     def fit_end(self, state: State, logger: Logger) -> None:
-        if hasattr(signal, "SIGTERM"):
-            signal.signal(signal.SIGTERM, self.former_handler)
+        signal.signal(signal.SIGTERM, self.former_handler)
 
     def ask_to_stop(self, *_: Any) -> None:
         self.asked_to_stop = True
