@@ -33,6 +33,7 @@ from bioclinical.tokenization import load_tokenizer
 RECIPE = Path(__file__).resolve().parents[1] / "pretraining_resources" / "configs" / "smoke" / "phase1.yaml"
 LONGEST = 1024
 SEQUENCES = 4  # of LONGEST tokens per step
+PLAIN_BATCH = 2  # documents; more at once only pad more, and their dense logits take gigabytes
 
 
 class Clock(Callback):
@@ -52,7 +53,7 @@ class HFClock(TrainerCallback):
         self.counted, self.marks = counted, []
 
     def on_step_end(self, args, state, control, **_):
-        self.marks.append((time.perf_counter(), sum(self.counted[: state.global_step])))
+        self.marks.append((time.perf_counter(), sum(self.counted)))
 
 
 class Texts(Dataset):
@@ -123,7 +124,7 @@ def our_marks(config) -> list[tuple[float, int]]:
 def plain_marks(config, tokenizer, ids, steps: int, scratch: Path) -> list[tuple[float, int]]:
     flex = config.model.model_config
     model = new_model(hf_config(flex, LONGEST, tokenizer), flex, config.seed)
-    per_step = max(1, round(SEQUENCES * LONGEST / np.mean([len(one) for one in ids])))
+    per_step = max(1, round(SEQUENCES * LONGEST / np.mean([len(one) for one in ids]) / PLAIN_BATCH))
     counted: list[int] = []
     collate = DataCollatorForLanguageModeling(tokenizer, mlm_probability=config.train_loader.dataset.mlm_probability)
 
@@ -134,7 +135,8 @@ def plain_marks(config, tokenizer, ids, steps: int, scratch: Path) -> list[tuple
 
     clock = HFClock(counted)
     arguments = TrainingArguments(
-        output_dir=str(scratch / "plain"), max_steps=steps, per_device_train_batch_size=per_step, learning_rate=5e-4,
+        output_dir=str(scratch / "plain"), max_steps=steps, per_device_train_batch_size=PLAIN_BATCH,
+        gradient_accumulation_steps=per_step, learning_rate=5e-4,
         report_to="none", use_cpu=True, save_strategy="no", logging_strategy="no", disable_tqdm=True,
     )  # fmt: skip
     Trainer(model, arguments, train_dataset=Texts(ids), data_collator=counting, callbacks=[clock]).train()
