@@ -14,11 +14,12 @@ import numpy as np
 
 from bioclinical.errors import UserError, run_cli
 from bioclinical.files import atomic_path
-from bioclinical.tasks import brat, cos, deid, phenotype, social_history
-from bioclinical.tasks.brat import BratReader
-from bioclinical.tasks.conll import ConllReader  # noqa: F401  (for entries of your own)
-from bioclinical.tasks.delimited import DelimitedReader
+from bioclinical.tasks.corpora import cos, deid, phenotype, social_history
 from bioclinical.tasks.loading import load_task
+from bioclinical.tasks.readers import brat
+from bioclinical.tasks.readers.brat import BratReader
+from bioclinical.tasks.readers.conll import ConllReader  # noqa: F401  (for entries of your own)
+from bioclinical.tasks.readers.delimited import DelimitedReader
 from bioclinical.tasks.splits import PROTOCOLS, SPLIT_SEED, Protocol
 from bioclinical.tasks.task import SPLITS, Example, Task, TaskData
 

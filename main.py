@@ -14,18 +14,20 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-from bioclinical import runtime
+from bioclinical.encoders import attention_choice
+from bioclinical.encoders.loading import load_model
+from bioclinical.encoders.source import Source, load_config, model_identity
 from bioclinical.errors import UserError, run_cli
 from bioclinical.files import atomic_path, make_folder, remove
-from bioclinical.finetuning.model import Source, load_config, load_model, model_identity
 from bioclinical.finetuning.run import Outcome, finetune
 from bioclinical.finetuning.settings import Settings
 from bioclinical.finetuning.trainer import NonFiniteError
 from bioclinical.results import Identity, Result, is_finished, write_result
+from bioclinical.runtime import machine, provenance
 from bioclinical.tasks.loading import load_task
 from bioclinical.tasks.splits import PROTOCOLS, SPLIT_SEED, Protocol
 from bioclinical.tasks.task import SPLITS, TaskData
-from bioclinical.tokenization import choose_max_length, load_tokenizer
+from bioclinical.text.tokenization import choose_max_length, load_tokenizer
 from dataloader import TASKS, get_task
 
 MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja", ".md")
@@ -34,14 +36,14 @@ LARGEST_NUMBER = 2**32  # NumPy takes no larger seed
 
 def main() -> None:
     args = parse_args(sys.argv[1:])
-    runtime.use_one_gpu()
+    machine.use_one_gpu()
     settings = Settings(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Settings)})
     source = Source(args.model, args.revision, args.trust_remote_code)
     task = get_task(args.dataset)
     if task.is_token_task and settings.pooling != "head":
         raise UserError(f"--pooling is for sequence tasks; {task.name} always reports f1_windowed")
-    device = runtime.choose_device()
-    dtype = runtime.choose_precision(settings.precision, device.value)
+    device = machine.choose_device()
+    dtype = machine.choose_precision(settings.precision, device.value)
     config, tokenizer = load_config(source), load_tokenizer(source.name, **source.options)
     if tokenizer.pad_token is None:
         raise UserError(f"the tokenizer of '{args.model}' has no padding token; encoders need one to be batched")
@@ -59,10 +61,10 @@ def main() -> None:
             print("this run is finished already (--overwrite repeats it)")
         else:
             check_save_folder(args)
-            runtime.seed_everything(settings.seed)
+            machine.seed_everything(settings.seed)
             model, attention = load_model(source, config, data, settings.attn, device.value, settings.precision)
             choices = {"device": device, "dtype": dtype, "attention": attention}
-            choices["max_length"] = runtime.Choice(str(max_length), reason)
+            choices["max_length"] = machine.Choice(str(max_length), reason)
             print_plan(data, choices)
             result = new_result(args, identity, data, choices)
             train_and_store(args, settings, model, tokenizer, data, max_length, result, path)
@@ -126,7 +128,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     speed.add_argument(
         "--precision", choices=("fp32", "bf16"), default=default.precision, help="default: fp32 (TF32 on GPU)"
     )
-    speed.add_argument("--attn", choices=runtime.ATTENTION_CHOICES, default=default.attn, help="default: auto")
+    speed.add_argument("--attn", choices=attention_choice.ATTENTION_CHOICES, default=default.attn, help="default: auto")
     speed.add_argument("--group_by_length", action="store_true", help="batches of similar length: faster, other order")
     speed.add_argument("--limit", type=positive(int), help="first N examples of each split, for a quick try")
     files = parser.add_argument_group("files")
@@ -215,7 +217,7 @@ def is_saved_model(folder: Path) -> bool:
     return (folder / "config.json").is_file() and all(f.is_file() and f.suffix in MODEL_SUFFIXES for f in files)
 
 
-def print_plan(data: TaskData, choices: dict[str, runtime.Choice]) -> None:
+def print_plan(data: TaskData, choices: dict[str, machine.Choice]) -> None:
     """What is about to run, and why so."""
     print(
         f"{data.task.name}: "
@@ -229,7 +231,7 @@ def print_plan(data: TaskData, choices: dict[str, runtime.Choice]) -> None:
 
 
 def new_result(
-    args: argparse.Namespace, identity: Identity, data: TaskData, choices: dict[str, runtime.Choice]
+    args: argparse.Namespace, identity: Identity, data: TaskData, choices: dict[str, machine.Choice]
 ) -> Result:
     """The part of a result that is known before training."""
     return {
@@ -251,9 +253,9 @@ def new_result(
         "warnings": data.warnings,
         **{name: choice.value for name, choice in choices.items()},
         "reasons": {name: choice.reason for name, choice in choices.items()},
-        "versions": runtime.installed_versions(),
-        "hardware": runtime.hardware(),
-        "git_commit": runtime.git_commit(),
+        "versions": provenance.installed_versions(),
+        "hardware": provenance.hardware(),
+        "git_commit": provenance.git_commit(),
         "command": sys.argv,
         "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

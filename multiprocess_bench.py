@@ -18,9 +18,10 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from bioclinical import runtime
+from bioclinical.encoders import attention_choice
 from bioclinical.errors import UserError, run_cli
 from bioclinical.files import sha256_of_file, write_json
+from bioclinical.runtime import machine, provenance
 from bioclinical.speed import report as reports
 from bioclinical.speed.compare import compare
 from bioclinical.speed.plan import choose_dtype, plan_model, use_gpu
@@ -66,8 +67,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     add("--device", choices=("auto", "cuda", "mps", "cpu"), default="auto", help="default: auto")
     add("--gpu", type=int, default=0, help="number of the GPU (default: 0)")
     add("--dtype", choices=DTYPES, default="auto", help="auto: bf16 where the GPU has it, else fp32")
-    add("--attn", choices=runtime.ATTENTION_CHOICES, default="auto", help="auto: each layout's best; packed...: "
-        "the packed layout alone; another: the padded layouts alone")
+    add("--attn", choices=attention_choice.ATTENTION_CHOICES, default="auto",
+        help="auto: each layout's best; packed...: the packed layout alone; another: the padded layouts alone")
     add("--batch_size", type=batch_size, metavar="{auto,N}", help="samples of a batch (default: auto, searched for)")
     add("--compile", action="store_true", help="torch.compile, for the padded and sorted layouts")
     add("--time_budget", type=positive(float), metavar="MINUTES", help="of the run: fewer passes, then a stop")
@@ -114,7 +115,7 @@ def prepare(args: argparse.Namespace) -> tuple[list[Job], reports.Report]:
     if args.plot and Path(args.plot).suffix not in reports.PLOT_SUFFIXES:
         raise UserError(f"--plot: '{args.plot}' must end in one of {', '.join(reports.PLOT_SUFFIXES)}")
     use_gpu(args.gpu)
-    device = runtime.choose_device(args.device)
+    device = machine.choose_device(args.device)
     is_gpu = device.value == "cuda"
     dtype = choose_dtype(args.dtype, device.value, torch.cuda.get_device_capability() if is_gpu else (0, 0))
     print(f"device: {device}\ndtype: {dtype}")
@@ -125,13 +126,13 @@ def prepare(args: argparse.Namespace) -> tuple[list[Job], reports.Report]:
         "model": args.model[0] if len(args.model) == 1 else args.model,
         "models": {name: sha256 for name, (_, sha256) in plans.items()},
         "device": device.value,
-        "device_name": device.reason if is_gpu else runtime.cpu_name(),
+        "device_name": device.reason if is_gpu else provenance.cpu_name(),
         "dtype": dtype.value,
         "attention": args.attn,
         "config": config,
-        "versions": runtime.installed_versions(),
-        "hardware": runtime.hardware(),
-        "git_commit": runtime.git_commit(),
+        "versions": provenance.installed_versions(),
+        "hardware": provenance.hardware(),
+        "git_commit": provenance.git_commit(),
         "command": sys.argv,
         "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "complete": False,

@@ -84,7 +84,7 @@ def in_process(side: str, path: Path, tokenizer: str) -> dict:
     """One side's numbers, from a process of its own."""
     command = [sys.executable, __file__, "--csv", str(path), "--tokenizer", tokenizer, "--side", side]
     started = time.perf_counter()
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{side} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1]) | {"process_s": time.perf_counter() - started}
@@ -96,7 +96,7 @@ def run_side(side: str, path: Path, tokenizer_name: str) -> dict:
 
     kind, _, workers = side.partition("_")
     use_threads(int(workers) if workers.isdigit() else os.cpu_count() or 1)
-    from bioclinical.tokenization import load_tokenizer
+    from bioclinical.text.tokenization import load_tokenizer
 
     tokenizer = load_tokenizer(tokenizer_name)
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
@@ -165,7 +165,7 @@ def shards_sha256(folder: Path) -> list[str]:
 
 def summary(runs: dict[str, list[dict]], sizes: dict[str, int], cores: int) -> dict:
     """Best run per side, the ratios asked about, and all runs."""
-    from bioclinical import runtime
+    from bioclinical.runtime import provenance
 
     best = {side: max(results, key=lambda run: run["tokens_per_s"]) for side, results in runs.items()}
     speed = {side: run["tokens_per_s"] for side, run in best.items()}
@@ -183,9 +183,9 @@ def summary(runs: dict[str, list[dict]], sizes: dict[str, int], cores: int) -> d
         "peak_memory_bytes": {side: max(run["peak_memory_bytes"] for run in results) for side, results in runs.items()},
         **sizes,
         "runs": runs,
-        "hardware": runtime.hardware(),
-        "versions": runtime.installed_versions(),
-        "commit": runtime.git_commit(),
+        "hardware": provenance.hardware(),
+        "versions": provenance.installed_versions(),
+        "commit": provenance.git_commit(),
     }
 
 

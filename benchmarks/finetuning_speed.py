@@ -22,15 +22,16 @@ from transformers import (
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bioclinical import runtime
+from bioclinical.encoders.loading import load_model
+from bioclinical.encoders.source import Source, load_config
 from bioclinical.errors import run_cli
 from bioclinical.files import write_json
 from bioclinical.finetuning.encoding import encode_split
-from bioclinical.finetuning.model import Source, load_config, load_model
 from bioclinical.finetuning.settings import Settings
 from bioclinical.finetuning.trainer import build_trainer
+from bioclinical.runtime import machine, provenance
 from bioclinical.tasks.loading import load_task
-from bioclinical.tokenization import load_tokenizer
+from bioclinical.text.tokenization import load_tokenizer
 from dataloader import get_task
 
 
@@ -53,7 +54,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--output", required=True, help="JSON file to write")
     args = parser.parse_args()
-    device = runtime.choose_device().value
+    device = machine.choose_device().value
     data = load_task(get_task("ChemProt"), Path(args.data_dir))
     ours = time_ours(args.model, data, args.steps, device)
     plain = time_plain(args.model, data, args.steps, device)
@@ -65,8 +66,8 @@ def main() -> None:
         "main_py_steps_per_s": ours,
         "plain_trainer_padded_to_512_steps_per_s": plain,
         "ratio": ours / plain,
-        "versions": runtime.installed_versions(),
-        "hardware": runtime.hardware(),
+        "versions": provenance.installed_versions(),
+        "hardware": provenance.hardware(),
     }
     write_json(Path(args.output), record)
     print(f"main.py {ours:.3f} steps/s, plain Trainer padded to 512 {plain:.3f} steps/s, ratio {ours / plain:.2f}")

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, ModernBertConfig
 
 from bioclinical.errors import UserError
 from bioclinical.files import write_json
-from bioclinical.runtime import git_commit, hardware, installed_versions
+from bioclinical.runtime.provenance import git_commit, hardware, installed_versions
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

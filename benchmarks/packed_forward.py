@@ -11,12 +11,12 @@ import multiprocessing
 from pathlib import Path
 
 import torch
+from packed_common import SIDES, base_config, compared, interleaved, note_lengths, padded_batch, write_record
 from tqdm import tqdm
 from transformers import ModernBertModel
 
 from bioclinical.errors import run_cli
 from bioclinical.modeling import plan_attention, use_packed_forward
-from packed_common import SIDES, base_config, compared, interleaved, note_lengths, padded_batch, write_record
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 GROWTH_LENGTHS = (512, 1024, 2048, 4096, 8192)

@@ -11,12 +11,12 @@ import statistics
 from collections.abc import Callable
 
 import torch
+from packed_common import SIDES, base_config, compared, interleaved, note_lengths, padded_batch, write_record
 from tqdm import tqdm
 from transformers import ModernBertForMaskedLM
 
 from bioclinical.errors import run_cli
 from bioclinical.modeling import encode, mlm_loss, pack
-from packed_common import SIDES, base_config, compared, interleaved, note_lengths, padded_batch, write_record
 
 DOCUMENTS = 4
 MASKED_PART = 0.3

@@ -11,17 +11,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bioclinical import runtime
 from bioclinical.errors import run_cli
 from bioclinical.files import make_folder, write_json
-from bioclinical.tasks.phenotype import LABELS
+from bioclinical.runtime import provenance
+from bioclinical.tasks.corpora.phenotype import LABELS
 
 NOTES_PER_LOOK = 1000
 ANNOTATED = 1600
 READ = """
 import sys, time
 from pathlib import Path
-from bioclinical.tasks.phenotype import PhenotypeReader
+from bioclinical.tasks.corpora.phenotype import PhenotypeReader
 started = time.perf_counter()
 splits = PhenotypeReader().read(Path(sys.argv[1])).splits
 # Not getrusage: its peak is inherited from the process that started this one.
@@ -47,8 +47,8 @@ def main() -> None:
         "examples": int(examples),
         "peak_memory_bytes": int(peak),
         "seconds": round(float(seconds), 2),
-        "versions": runtime.installed_versions(),
-        "hardware": runtime.hardware(),
+        "versions": provenance.installed_versions(),
+        "hardware": provenance.hardware(),
     }
     write_json(Path(args.output), record)
     print(f"{size / 1e9:.2f} GB, {notes:,} notes: {int(peak) / 1e6:.0f} MB at most, {float(seconds):.1f} s")

@@ -22,13 +22,13 @@ from streaming import MDSWriter
 from torch.utils.data import Dataset
 from transformers import DataCollatorForLanguageModeling, Trainer, TrainerCallback, TrainingArguments
 
-from bioclinical import runtime
 from bioclinical.errors import run_cli
 from bioclinical.files import write_json
 from bioclinical.pretraining import run as pretraining_run
 from bioclinical.pretraining.architecture import hf_config, new_model
 from bioclinical.pretraining.config import load_config
-from bioclinical.tokenization import load_tokenizer
+from bioclinical.runtime import provenance
+from bioclinical.text.tokenization import load_tokenizer
 
 RECIPE = Path(__file__).resolve().parents[1] / "pretraining_resources" / "configs" / "smoke" / "phase1.yaml"
 LONGEST = 1024
@@ -89,7 +89,8 @@ def main() -> None:
         "documents": len(ids), "tokens_per_document": {"mean": float(np.mean([len(one) for one in ids])),
                                                        "median": float(np.median([len(one) for one in ids]))},
         "threads": args.threads, "ours": ours, "plain": plain, "ratio": ours["tokens_per_s"] / plain["tokens_per_s"],
-        "versions": runtime.installed_versions(), "hardware": runtime.hardware(), "git_commit": runtime.git_commit(),
+        "versions": provenance.installed_versions(), "hardware": provenance.hardware(),
+        "git_commit": provenance.git_commit(),
     }  # fmt: skip
     print({key: record[key] for key in ("ours", "plain", "ratio")})
     if args.out:

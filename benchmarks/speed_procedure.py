@@ -23,9 +23,9 @@ from pathlib import Path
 import torch
 from transformers import AutoModel
 
-from bioclinical import runtime
 from bioclinical.errors import run_cli
 from bioclinical.files import write_json
+from bioclinical.runtime import provenance
 from bioclinical.speed.workloads import draw_ids, published
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,7 +47,8 @@ def main() -> None:
         "command": "python benchmarks/speed_procedure.py --model FOLDER", "model": Path(args.model).name,
         "num_samples": args.num_samples, "n_iters": args.n_iters, "limit_mb": args.limit_mb, "sides": sides,
         "seconds": seconds, "times_faster": seconds["published procedure"] / seconds["this repository"],
-        "versions": runtime.installed_versions(), "hardware": runtime.hardware(), "git_commit": runtime.git_commit(),
+        "versions": provenance.installed_versions(), "hardware": provenance.hardware(),
+        "git_commit": provenance.git_commit(),
     }  # fmt: skip
     print(json.dumps({key: record[key] for key in ("sides", "seconds", "times_faster")}, indent=1))
     if args.output:

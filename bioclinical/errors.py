@@ -4,7 +4,7 @@ import errno
 import os
 import sys
 import textwrap
-from typing import Callable
+from collections.abc import Callable
 
 
 class UserError(Exception):

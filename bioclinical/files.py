@@ -6,8 +6,9 @@ import json
 import os
 import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 from bioclinical.errors import UserError, is_disk_full
 

@@ -3,7 +3,8 @@
 Fractions 0-1; zero_division=0 throughout, as published.
 """
 
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from seqeval.metrics import classification_report as entity_report

@@ -21,14 +21,15 @@ from transformers import (
     PretrainedConfig,
 )
 
-from bioclinical import runtime
+from bioclinical.encoders.loading import load_with_attention
+from bioclinical.encoders.source import Source, load_config, model_identity
 from bioclinical.errors import RunFailed, UserError, run_cli
 from bioclinical.files import make_folder, read_utf8, sha256_of_file, sha256_of_json, write_text
-from bioclinical.finetuning.model import Source, load_config, load_with_attention, model_identity
-from bioclinical.finetuning.windows import model_inputs, windows_of
-from bioclinical.mds.rows import Format, RowReader
-from bioclinical.tasks.brat import WORD_AND_PUNCTUATION_TOKENS, token_offsets
-from bioclinical.tokenization import choose_max_length, load_tokenizer
+from bioclinical.runtime import machine
+from bioclinical.tasks.readers.brat import WORD_AND_PUNCTUATION_TOKENS, token_offsets
+from bioclinical.text.tables import Format, RowReader
+from bioclinical.text.tokenization import choose_max_length, load_tokenizer
+from bioclinical.text.windows import model_inputs, windows_of
 
 DOCUMENTS_PER_CHUNK = 64
 Document = tuple[str, str]  # id, text
@@ -133,7 +134,7 @@ class Predictor:
         self.is_multi_label = config.problem_type == "multi_label_classification"
         self.tokenizer = load_tokenizer(source.name)
         self.max_length = choose_max_length(trained.get("max_length"), self.tokenizer, config)[0]
-        self.device, self.batch_size = runtime.choose_device().value, batch_size
+        self.device, self.batch_size = machine.choose_device().value, batch_size
         auto_class = AutoModelForTokenClassification if self.is_token_model else AutoModelForSequenceClassification
         model, attention = load_with_attention(source, config, auto_class, "auto", self.device, "fp32")
         self.model = model.to(self.device).eval()

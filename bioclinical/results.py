@@ -227,7 +227,7 @@ def compared(summary: pd.DataFrame, results: list[Result], reference: str) -> tu
     summary[[*COMPARISON, "p_holm"]] = math.nan
     summary["reference"] = reference
     is_reference = summary["model"] == reference
-    for key, rows in summary[summary["metric"].map(is_comparable)].groupby(
+    for _key, rows in summary[summary["metric"].map(is_comparable)].groupby(
         ["dataset", "protocol", "test_set", "metric"]
     ):
         candidates = rows[is_reference.loc[rows.index] & (rows["n"] > 0)]

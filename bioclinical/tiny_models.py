@@ -4,8 +4,9 @@ python -m bioclinical.tiny_models --family modernbert --texts notes.csv --out DI
 """
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -43,7 +44,7 @@ class Family(NamedTuple):
     tokenizer_class: str
     subwords: str
     special_tokens: dict[str, str]
-    extra: dict[str, Any] = {}
+    extra: Mapping[str, Any] = MappingProxyType({})
 
 
 OFFSET_POSITIONS = {"max_position_embeddings": CONTEXT + 2}

@@ -17,10 +17,10 @@ from streaming.base.util import bytes_to_int
 from bioclinical.errors import UserError, run_cli
 from bioclinical.mds.conversion import Conversion, Outcome, Settings
 from bioclinical.mds.merging import merge
-from bioclinical.mds.rows import Format, RowReader, stem_and_suffix
 from bioclinical.mds.splits import EVAL, TRAIN, split_names
 from bioclinical.mds.tokens import use_threads
-from bioclinical.tokenization import load_tokenizer
+from bioclinical.text.tables import Format, RowReader, stem_and_suffix
+from bioclinical.text.tokenization import load_tokenizer
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from bioclinical.errors import RunFailed, UserError, run_cli
 from bioclinical.mds.inspection import QUANTILES, all_lengths, damaged_shards, histogram_lines, packing_efficiency
 from bioclinical.mds.shards import COLUMN, open_shard, read_index
-from bioclinical.tokenization import load_tokenizer
+from bioclinical.text.tokenization import load_tokenizer
 
 
 def main() -> None:

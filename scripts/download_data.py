@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from bioclinical.errors import UserError, run_cli
 from bioclinical.files import atomic_path, make_folder, remove, sha256_of_file
-from bioclinical.tasks.delimited import read_rows
+from bioclinical.tasks.readers.delimited import read_rows
 
 ATTEMPTS, TIMEOUT_S, WAIT_S = 5, 60, 2
 LARGEST_BYTES = 2 * 1024**3  # of a data set, unpacked

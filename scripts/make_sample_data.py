@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bioclinical.errors import run_cli
 from bioclinical.files import make_folder, write_text
-from bioclinical.tasks.phenotype import LABELS as PHENOTYPES
+from bioclinical.tasks.corpora.phenotype import LABELS as PHENOTYPES
 
 FIRST_NAMES = ("Alma", "Bruno", "Celia", "Dario", "Edda", "Fabio", "Greta", "Hugo", "Irma", "Jonas", "Klara", "Livio")
 LAST_NAMES = ("Abend", "Birke", "Castor", "Dorn", "Eberle", "Falk", "Gruber", "Hassel", "Imhof", "Jansen", "Keller")

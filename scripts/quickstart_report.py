@@ -16,7 +16,7 @@ from bioclinical.pretraining.progress import read_metrics
 from bioclinical.results import read_results, table
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 SHOWN = (("ChemProt", "micro_f1_5"), ("DEID", "f1"))
 

@@ -198,7 +198,7 @@ def test_non_finite_values_stop_the_run_and_are_on_record(run_main, common, tiny
     weights = load_file(broken / "model.safetensors")
     weights["bert.encoder.layer.0.output.dense.bias"][0] = float("nan")
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
-    code, out, err = run_main("--dataset", dataset, "--model", broken, *ONE_STEP, *common)
+    code, _out, err = run_main("--dataset", dataset, "--model", broken, *ONE_STEP, *common)
     assert code == 1 and "non-finite loss or logits at step 0 (train), examples " in err
     example = re.search(r"examples (\S+),", err).group(1)
     assert example.startswith("train" if dataset == "ChemProt" else "report")
@@ -256,7 +256,7 @@ def test_words_beyond_the_context_are_counted(run_main, common, tiny_model):
 def test_bad_arguments(run_main, common, tiny_model, tmp_path, arguments, message):
     arguments = [tiny_model() if a == "MODEL" else a for a in arguments]
     defaults = () if arguments[0].endswith("yaml") else (*common, *ONE_STEP)
-    code, out, err = run_main(*defaults, *arguments) if defaults else run_main(*arguments)
+    code, _out, err = run_main(*defaults, *arguments) if defaults else run_main(*arguments)
     assert code == 2 and message in err and "Traceback" not in err
     assert not list(tmp_path.rglob("*.json"))
 

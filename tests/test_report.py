@@ -90,7 +90,7 @@ def test_page_loads_nothing_and_says_what_was_left_out(outputs, tmp_path, monkey
     broken = outputs / "DEID" / "x" / "seed=1_00000000.json"
     broken.parent.mkdir()
     broken.write_text("{")
-    code, out, err = run_results(monkeypatch, capsys, outputs, "--reference", "base", "--html", tmp_path / "r.html")
+    code, _out, err = run_results(monkeypatch, capsys, outputs, "--reference", "base", "--html", tmp_path / "r.html")
     broken.unlink()
     assert code == 0, err
     page = (tmp_path / "r.html").read_text()

@@ -3,8 +3,8 @@ from tokenizers import Regex, pre_tokenizers
 from transformers import AutoConfig, PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
+from bioclinical.text.tokenization import choose_max_length, context_limit, load_tokenizer, tokenizer_length
 from bioclinical.tiny_models import FAMILIES
-from bioclinical.tokenization import choose_max_length, context_limit, load_tokenizer, tokenizer_length
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -32,7 +32,7 @@ from bioclinical.finetuning.trainer import (
 )
 from bioclinical.finetuning.windows import windowed_split
 from bioclinical.metrics import Metrics
-from bioclinical.runtime import peak_memory_bytes
+from bioclinical.runtime.machine import peak_memory_bytes
 from bioclinical.tasks.task import SPLITS, TaskData
 
 

@@ -11,24 +11,25 @@ import os
 import sys
 import time
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
-from bioclinical import runtime
 from bioclinical.errors import UserError
 from bioclinical.files import make_folder, remove, sha256_of_file, write_json
-from bioclinical.mds.rows import Format, Row, RowReader, stem_and_suffix
 from bioclinical.mds.shards import INDEX, Journal, SplitWriter
 from bioclinical.mds.splits import split_names, split_of
 from bioclinical.mds.statistics import Counts
 from bioclinical.mds.tokens import Encoder, choose_wrapping, tokenizer_sha256
 from bioclinical.mds.verify import SpotTexts, verify_split
+from bioclinical.runtime import provenance
+from bioclinical.text.tables import Format, Row, RowReader, stem_and_suffix
 
 # Large enough that the threads of a batch finish close together, small enough that memory stays flat.
 BATCH_CHARACTERS_PER_WORKER = 250_000
@@ -256,7 +257,7 @@ class Conversion:
             "tokenizer": self.tokenizer_name,
             "dtype": self.encoder.dtype.name,
             "identity": self.identity,
-            "versions": runtime.installed_versions(),
+            "versions": provenance.installed_versions(),
         }
 
     def progress(self, row_count: int | None) -> tqdm:

@@ -3,7 +3,7 @@
 import hashlib
 
 from bioclinical.errors import UserError
-from bioclinical.mds.rows import Row
+from bioclinical.text.tables import Row
 
 TRAIN, EVAL = "train", "eval"
 

@@ -4,6 +4,7 @@ cu_seqlens, as in flash-attn, is the running sum of the documents' lengths with 
 the tokens cu_seqlens[i] to cu_seqlens[i + 1] of the pack. Documents may be empty.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -61,7 +62,7 @@ def unpack(packed: Tensor, pack: Pack) -> Tensor:
 def document_lengths(cu_seqlens: Tensor, tokens: int) -> list[int]:
     """Each document's number of tokens. Raises UserError where the boundaries do not describe a pack of that size."""
     bounds = cu_seqlens.tolist()
-    lengths = [end - start for start, end in zip(bounds, bounds[1:])]
+    lengths = [end - start for start, end in itertools.pairwise(bounds)]
     if not bounds or bounds[0] != 0 or bounds[-1] != tokens or min(lengths, default=0) < 0:
         raise UserError(f"cu_seqlens must rise from 0 to the number of tokens ({tokens:,}) without falling")
     return lengths

@@ -19,7 +19,7 @@ from bioclinical.pretraining.progress import duration
 from bioclinical.pretraining.run import Parts, build, expect_device
 from bioclinical.pretraining.schedules import build_schedule
 from bioclinical.pretraining.starting import start_from
-from bioclinical.runtime import peak_memory_bytes
+from bioclinical.runtime.machine import peak_memory_bytes
 
 PROBE_TOKENS_ON_CPU = 2048
 

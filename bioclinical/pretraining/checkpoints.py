@@ -77,7 +77,7 @@ class Checkpoints(Callback):
     def save(self, state: State) -> None:
         """One checkpoint of the present moment; collective over all processes."""
         path = self.folder / f"ep{state.timestamp.epoch.value}-ba{state.timestamp.batch.value}-rank0.pt"
-        with atomic_path(path) if dist.get_global_rank() == 0 else _no_path() as partial:
+        with atomic_path(path) if dist.get_global_rank() == 0 else _NoPath() as partial:
             checkpoint.save_checkpoint(state, str(partial))
         if dist.get_global_rank() == 0:
             link = self.folder / f".{LATEST}.new"
@@ -89,7 +89,7 @@ class Checkpoints(Callback):
                     remove(old)
 
 
-class _no_path:
+class _NoPath:
     """The other processes take part in gathering the state, but write nothing."""
 
     def __enter__(self) -> str:
@@ -101,7 +101,7 @@ class _no_path:
 
 def own_checkpoints(folder: Path) -> list[Path]:
     """A run folder's checkpoints, newest first."""
-    found = [path for path in folder.glob("ep*-ba*-rank0.pt")]
+    found = list(folder.glob("ep*-ba*-rank0.pt"))
     return sorted(found, key=lambda path: int(path.name.split("-ba")[1].split("-")[0]), reverse=True)
 
 

@@ -9,14 +9,14 @@ from tqdm import tqdm
 from transformers import ModernBertForMaskedLM
 
 from bioclinical.errors import UserError
+from bioclinical.modeling.backend_choice import choose_packed_backend
 from bioclinical.modeling.flexbert import load_weights
 from bioclinical.pretraining.architecture import hf_config, new_model, stored_config
 from bioclinical.pretraining.data import build_loader, eval_batches
 from bioclinical.pretraining.masked_lm import PackedMaskedLM
 from bioclinical.pretraining.run import expect_device
 from bioclinical.pretraining.starting import load_source
-from bioclinical.runtime import choose_packed_backend
-from bioclinical.tokenization import load_tokenizer
+from bioclinical.text.tokenization import load_tokenizer
 
 
 def evaluate(config: DictConfig, source: str) -> dict[str, float]:

@@ -21,7 +21,7 @@ from bioclinical.modeling.flexbert import Checkpoint, load_checkpoint, load_weig
 from bioclinical.modeling.modernbert import encode, layer_kinds
 from bioclinical.pretraining.architecture import flex_config, stored_config
 from bioclinical.pretraining.config import read_yaml
-from bioclinical.tokenization import load_tokenizer
+from bioclinical.text.tokenization import load_tokenizer
 
 PUBLISHED_TOKENIZER = "answerdotai/ModernBERT-base"  # base and large share it
 PROBE_LENGTHS = (400, 150, 300, 5)
@@ -50,8 +50,7 @@ def export(checkpoint: Path, out: Path, tokenizer_name: str | None, config: Path
         write_both_rope_layouts(partial / "config.json", model.config)
         tokenizer.save_pretrained(partial)
         (partial / "README.md").write_text(model_card(source, checkpoint, out.name, model.config), encoding="utf-8")
-        difference = parity(model, partial, tokenizer)
-    return difference
+        return parity(model, partial, tokenizer)
 
 
 def own_tokenizer(source: Checkpoint) -> str | None:

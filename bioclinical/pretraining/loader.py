@@ -128,7 +128,7 @@ class PackedLoader:
                 worker_init_fn=leave_stopping_to_the_main_process,
                 generator=torch.Generator().manual_seed(0),
                 **self.options,
-            )  # fmt: skip
+            )
         )
 
     def shares(self) -> Iterator[Share]:

@@ -10,7 +10,7 @@ from composer.core import State, Time
 from composer.loggers import Logger, LoggerDestination
 from composer.utils import dist
 
-from bioclinical.runtime import peak_memory_bytes
+from bioclinical.runtime.machine import peak_memory_bytes
 
 FILE = "metrics.jsonl"
 

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bioclinical.errors import UserError, first_line
 from bioclinical.files import make_folder, write_text
+from bioclinical.modeling.backend_choice import choose_packed_backend
 from bioclinical.pretraining.architecture import hf_config, new_model
 from bioclinical.pretraining.callbacks import build_callbacks
 from bioclinical.pretraining.checkpoints import Checkpoints, expect_no_checkpoints, has_ended, newest_whole
@@ -25,8 +26,8 @@ from bioclinical.pretraining.optimizer import build_optimizer
 from bioclinical.pretraining.progress import Progress
 from bioclinical.pretraining.schedules import build_schedule, composer_schedule
 from bioclinical.pretraining.starting import start_from
-from bioclinical.runtime import Choice, choose_packed_backend
-from bioclinical.tokenization import load_tokenizer
+from bioclinical.runtime.machine import Choice
+from bioclinical.text.tokenization import load_tokenizer
 
 LOGGERS = {"wandb": WandBLogger, "tensorboard": TensorboardLogger, "file_logger": FileLogger}
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from bioclinical.modeling.flexbert import Checkpoint, hf_name, load_checkpoint, load_pretrained, load_weights
 from bioclinical.pretraining.architecture import stored_config
 from bioclinical.pretraining.masked_lm import PackedMaskedLM
-from bioclinical.tokenization import load_tokenizer
+from bioclinical.text.tokenization import load_tokenizer
 
 # What changes the computation and leaves no trace in the tensors' shapes.
 COMPUTATION = (

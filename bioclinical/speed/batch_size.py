@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from bioclinical.runtime import Choice
+from bioclinical.runtime.machine import Choice
 
 MOST_TRIES, FIRST_TRY = 14, 16
 WORTHWHILE = 1.05  # a doubled batch must raise the throughput by this factor

@@ -7,13 +7,16 @@ from pathlib import Path
 import torch
 from transformers import AutoModel, PretrainedConfig
 
+from bioclinical.encoders.attention_choice import choose_attention, choose_transformers_attention
+from bioclinical.encoders.loading import model_class
+from bioclinical.encoders.source import Source, load_config, model_identity
 from bioclinical.errors import UserError
-from bioclinical.finetuning.model import Source, load_config, model_class, model_identity
 from bioclinical.modeling import why_not_packed
-from bioclinical.runtime import Choice, choose_attention, choose_packed_backend, choose_transformers_attention
+from bioclinical.modeling.backend_choice import choose_packed_backend
+from bioclinical.runtime.machine import Choice
 from bioclinical.speed.worker import Job
 from bioclinical.speed.workloads import choose_published, from_texts, published
-from bioclinical.tokenization import context_limit, load_tokenizer
+from bioclinical.text.tokenization import context_limit, load_tokenizer
 
 
 def use_gpu(number: int) -> None:

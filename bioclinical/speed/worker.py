@@ -17,10 +17,12 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
+from bioclinical.encoders.loading import only_errors_from_transformers
+from bioclinical.encoders.source import Source
 from bioclinical.errors import RunFailed, UserError, first_line
-from bioclinical.finetuning.model import Source, only_errors_from_transformers
 from bioclinical.modeling import encode
-from bioclinical.runtime import Choice, peak_flops, peak_memory_bytes, reset_peak_memory
+from bioclinical.runtime.machine import Choice, peak_memory_bytes, reset_peak_memory
+from bioclinical.runtime.provenance import peak_flops
 from bioclinical.speed.batch_size import free_memory_bytes, is_out_of_memory, largest_that_fits, largest_worthwhile
 from bioclinical.speed.flops import forward_flops
 from bioclinical.speed.layouts import longest_first, make_batch, make_batches

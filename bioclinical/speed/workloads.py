@@ -9,7 +9,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
-from bioclinical.mds.rows import Format, RowReader
+from bioclinical.files import read_utf8
+from bioclinical.text.tables import Format, RowReader
 
 SEED, IDS, SHORTEST = 42, (100, 16_000), 16  # published, as are the figures below
 # name: tokens that a sample is padded to; mean and standard deviation of the lengths, None where all are that long
@@ -63,7 +64,7 @@ def from_texts(path: Path, tokenizer: PreTrainedTokenizerFast, limit: int | None
     """
     try:
         texts = (
-            open(path, encoding="utf-8") if path.suffix == ".txt" else (row.text for row in RowReader(path, Format()))
+            read_utf8(path).split("\n") if path.suffix == ".txt" else (row.text for row in RowReader(path, Format()))
         )
         lengths = [len(tokenizer(text, verbose=False)["input_ids"]) for text in texts if text.strip()]
     except (OSError, UnicodeDecodeError) as error:

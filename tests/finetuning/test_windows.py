@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
-from bioclinical.finetuning.windows import owners, window_starts, windows_of
 from bioclinical.metrics import entity_metrics
-from bioclinical.tokenization import load_tokenizer
+from bioclinical.text.tokenization import load_tokenizer
+from bioclinical.text.windows import owners, window_starts, windows_of
 
 STEP = ("--limit", 12, "--batch_size", 8, "--epochs", 1)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bioclinical.errors import run_cli
-from bioclinical.tokenization import load_tokenizer
+from bioclinical.text.tokenization import load_tokenizer
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "pretraining_resources"
 

@@ -19,9 +19,9 @@ from pathlib import Path
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
-from bioclinical.mds.conversion import Conversion, Settings  # noqa: E402
-from bioclinical.mds.rows import Format  # noqa: E402
-from bioclinical.tokenization import load_tokenizer  # noqa: E402
+from bioclinical.mds.conversion import Conversion, Settings
+from bioclinical.text.tables import Format
+from bioclinical.text.tokenization import load_tokenizer
 
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir"}
 
@@ -41,7 +41,7 @@ def main() -> None:
     def convert(out: Path) -> None:
         Conversion(args.csv, out, settings, tokenizer, "tiny").run(out / "counts" / "token_counts.txt", 2, None)
 
-    sys.stderr = open(os.devnull, "w")
+    sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     reference = args.out / "reference"
     started = time.perf_counter()
     assert run(convert, reference, None) == 0

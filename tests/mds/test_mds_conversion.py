@@ -14,7 +14,7 @@ from streaming.base.util import merge_index
 from bioclinical.mds import conversion
 from bioclinical.mds.conversion import append_once
 from bioclinical.mds.shards import Journal
-from bioclinical.tokenization import load_tokenizer
+from bioclinical.text.tokenization import load_tokenizer
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_no_wrap_and_other_tokens(convert, tmp_path, notes_csv, texts, tokenizer
 def test_several_inputs_merge_with_the_guides_own_call(convert, tmp_path, texts):
     for number in range(3):
         write_csv(tmp_path / f"part{number}.csv", texts[number * 40 : number * 40 + 40])
-    code, out, err = convert(str(tmp_path / "part*.csv"))
+    code, _out, err = convert(str(tmp_path / "part*.csv"))
     assert code == 0, err
     root = tmp_path / "out"
     merge_index(str(root), True)

@@ -6,10 +6,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
-from bioclinical.mds.rows import Row
 from bioclinical.mds.splits import EVAL, TRAIN, split_names, split_of
 from bioclinical.mds.tokens import Encoder, choose_wrapping, id_dtype
-from bioclinical.tokenization import load_tokenizer
+from bioclinical.text.tables import Row
+from bioclinical.text.tokenization import load_tokenizer
 
 
 @pytest.mark.parametrize("bos, eos", [("[CLS]", "[SEP]"), ("", ""), ("[CLS]", "")])

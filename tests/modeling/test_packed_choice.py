@@ -12,9 +12,10 @@ from transformers import (
     ModernBertForSequenceClassification,
 )
 
-from bioclinical import runtime
+from bioclinical.encoders.attention_choice import choose_attention
 from bioclinical.errors import UserError
-from bioclinical.runtime import choose_attention, choose_packed_backend
+from bioclinical.modeling import backend_choice
+from bioclinical.modeling.backend_choice import choose_packed_backend
 
 MODERNBERT = (ModernBertForSequenceClassification, ModernBertConfig())
 BERT = (BertForSequenceClassification, BertConfig())
@@ -53,14 +54,16 @@ def test_on_a_gpu_the_best_installed_kernel_is_taken(monkeypatch, capability, in
     # Stands in for a GPU and for flash-attn, which cannot exist where the tests run.
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
     monkeypatch.setattr(
-        runtime, "why_no_flash_attention", lambda module="flash_attn": None if module in installed else "not installed"
+        backend_choice,
+        "why_no_flash_attention",
+        lambda module="flash_attn": None if module in installed else "not installed",
     )
     assert choose_packed_backend("auto", "cuda", "bf16").value == expected
     assert choose_packed_backend("auto", "cuda", "fp32").value == "banded_sdpa"
 
 
 def test_a_flash_attn_that_claims_to_be_installed_is_not_used_on_a_cpu(monkeypatch):
-    monkeypatch.setattr(runtime.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(backend_choice.importlib.util, "find_spec", lambda name: object())
     assert choose_attention("auto", *MODERNBERT, "cpu", "bf16").value == "packed:banded_sdpa"
 
 

@@ -82,7 +82,7 @@ def test_hidden_states(lengths):
 @pytest.mark.parametrize("lengths", [LENGTHS["window edges"], [600, 1, 30, 129]], ids=["window edges", "mixed"])
 def test_logits_loss_and_every_gradient(model_class, lengths):
     model, inputs = build(model_class), batch(lengths)
-    labels = HEADS[model_class](**{"ids": inputs["input_ids"], "mask": inputs["attention_mask"]})
+    labels = HEADS[model_class](ids=inputs["input_ids"], mask=inputs["attention_mask"])
     ours = packed_copy(model)
     expected, got = model(**inputs, labels=labels), ours(**inputs, labels=labels)
     assert type(got) is type(expected)

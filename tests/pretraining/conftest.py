@@ -9,7 +9,7 @@ from pretraining_setup import CONFIGS, write_mds
 
 from bioclinical.pretraining.config import load_config
 from bioclinical.pretraining.run import run
-from bioclinical.tokenization import load_tokenizer
+from bioclinical.text.tokenization import load_tokenizer
 
 
 @pytest.fixture(scope="session")

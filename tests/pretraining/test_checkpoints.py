@@ -19,7 +19,7 @@ from bioclinical.pretraining.export import export
 from bioclinical.pretraining.optimizer import parameter_groups
 from bioclinical.pretraining.run import build, run
 from bioclinical.pretraining.starting import start_from
-from bioclinical.tokenization import load_tokenizer
+from bioclinical.text.tokenization import load_tokenizer
 
 SHAPES = flexbert_shapes(4, 32, 48, 504)
 SIZES = {"base": (22, 768, 1152, 149_655_232, 47, 85_696, 90), "large": (28, 1024, 2624, 395_881_664, 59, 109_760, 114)}
@@ -107,7 +107,12 @@ def test_without_override_the_checkpoints_values_rule_from_anywhere_in_a_decay(t
 def test_phases_chain_and_act_once(train, tiny_config, capsys, tmp_path):
     """Phase 2 takes phase 1's moments; when it is itself resumed, load_path and its companions are left alone."""
     first = train("first", max_duration="4ba")
-    options = dict(recipe="smoke/phase2", load_path=first / "latest-rank0.pt", save_interval="2ba", max_duration="6ba")
+    options = {
+        "recipe": "smoke/phase2",
+        "load_path": first / "latest-rank0.pt",
+        "save_interval": "2ba",
+        "max_duration": "6ba",
+    }
     second = train("second", **options)
     assert "phase start from" in capsys.readouterr().out
     for name in ("ep0-ba6-rank0.pt", "ep0-ba4-rank0.pt"):

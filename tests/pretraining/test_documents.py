@@ -6,7 +6,7 @@ from pretraining_setup import write_mds
 
 from bioclinical.errors import UserError
 from bioclinical.pretraining.documents import Documents, Windows, open_documents
-from bioclinical.tokenization import load_tokenizer
+from bioclinical.text.tokenization import load_tokenizer
 
 VOCABULARY = 500
 

@@ -11,7 +11,7 @@ from bioclinical.pretraining.documents import Windows, open_documents
 from bioclinical.pretraining.loader import PackedLoader, RowReader, data_spec
 from bioclinical.pretraining.masking import Masking
 from bioclinical.pretraining.packer import Geometry, Packer
-from bioclinical.tokenization import load_tokenizer
+from bioclinical.text.tokenization import load_tokenizer
 
 VOCABULARY = 504
 

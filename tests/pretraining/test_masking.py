@@ -5,7 +5,7 @@ import pytest
 
 from bioclinical.modeling.modernbert import IGNORED_LABEL
 from bioclinical.pretraining.masking import Masking
-from bioclinical.tokenization import load_tokenizer
+from bioclinical.text.tokenization import load_tokenizer
 
 VOCABULARY = 504
 

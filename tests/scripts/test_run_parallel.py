@@ -78,7 +78,7 @@ def test_gpus_are_taken_in_turn(launcher):
 
 
 def test_one_failing_seed_is_named_and_stops_no_other(launcher, tmp_path):
-    code, out, err = run(launcher, *BASE, "fails")
+    code, _out, err = run(launcher, *BASE, "fails")
     assert code == 1 and err == "error: failed seeds: 43 (the others finished)\n"
     assert len(list(tmp_path.glob("started-*"))) == 5
 

@@ -130,7 +130,7 @@ def test_own_texts_and_a_budget_that_is_over(run, tiny_model, sample):
     ],
 )
 def test_mistakes_are_one_sentence_and_exit_code_2(run, tiny_model, arguments, message):
-    code, out, err = run(*(tiny_model("bert") if a == "MODEL" else a for a in arguments))
+    code, _out, err = run(*(tiny_model("bert") if a == "MODEL" else a for a in arguments))
     assert code == 2 and message in err and "Traceback" not in err
 
 

@@ -8,9 +8,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModel
 
+from bioclinical.encoders.source import Source
 from bioclinical.errors import RunFailed
-from bioclinical.finetuning.model import Source
-from bioclinical.runtime import Choice, peak_flops
+from bioclinical.runtime.machine import Choice
+from bioclinical.runtime.provenance import peak_flops
 from bioclinical.speed import worker
 from bioclinical.speed.flops import forward_flops
 from bioclinical.speed.worker import Job, figures, measure

@@ -9,7 +9,7 @@ from bioclinical.errors import UserError
 from bioclinical.modeling import encode
 from bioclinical.speed.layouts import make_batch, make_batches
 from bioclinical.speed.workloads import PUBLISHED, Workload, choose_published, draw_ids, from_texts, published
-from bioclinical.tokenization import load_tokenizer
+from bioclinical.text.tokenization import load_tokenizer
 
 # Mean lengths of the published script's own draw with seed 42, 4096 samples (run once, recorded).
 REAL_MEANS = {

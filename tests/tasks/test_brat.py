@@ -1,9 +1,9 @@
 import pytest
 
 from bioclinical.errors import UserError
-from bioclinical.tasks.brat import BratReader, parse_text_bound, tag_tokens, token_offsets
-from bioclinical.tasks.cos import CosReader, read_snippets
-from bioclinical.tasks.social_history import TAGS, TYPES
+from bioclinical.tasks.corpora.cos import CosReader, read_snippets
+from bioclinical.tasks.corpora.social_history import TAGS, TYPES
+from bioclinical.tasks.readers.brat import BratReader, parse_text_bound, tag_tokens, token_offsets
 
 
 def write(folder, name, text, annotations):

@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from bioclinical.errors import UserError
-from bioclinical.tasks.deid import TAGS, DeidReader, mask_type, tag_record
+from bioclinical.tasks.corpora.deid import TAGS, DeidReader, mask_type, tag_record
 
 
 def tag(text, masked):

@@ -12,10 +12,11 @@ import pytest
 from repository import ROOT
 
 from bioclinical.errors import UserError
-from bioclinical.tasks import loading, phenotype
-from bioclinical.tasks.conll import ConllReader
-from bioclinical.tasks.delimited import DelimitedReader
+from bioclinical.tasks import loading
+from bioclinical.tasks.corpora import phenotype
 from bioclinical.tasks.loading import load_task
+from bioclinical.tasks.readers.conll import ConllReader
+from bioclinical.tasks.readers.delimited import DelimitedReader
 from bioclinical.tasks.splits import sklearn_split_70_15_15, split_70_10_20, split_70_15_15
 from bioclinical.tasks.task import SPLITS, Task
 from dataloader import TASKS, get_task

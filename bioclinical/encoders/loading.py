@@ -1,13 +1,9 @@
-"""Loading an encoder with a task's head, and naming exactly which encoder it was."""
+"""Loading an encoder with a head and an attention, checked: weights that fit, and what starts at random."""
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from transformers import (
-    AutoConfig,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     PretrainedConfig,
@@ -15,47 +11,12 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from bioclinical.encoders.attention_choice import choose_attention
+from bioclinical.encoders.source import Source
 from bioclinical.errors import UserError, first_line
-from bioclinical.files import sha256_of_file, sha256_of_json
 from bioclinical.modeling import use_packed_forward
-from bioclinical.runtime import Choice, choose_attention
+from bioclinical.runtime.machine import Choice
 from bioclinical.tasks.task import TaskData
-
-IDENTITY_FILES = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model", "*.py")
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a model comes from: a hub id with an optional revision, or a folder; and whether its code may run."""
-
-    name: str
-    revision: str | None = None
-    trust_remote_code: bool = False
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The keywords that every `from_pretrained` takes."""
-        return {"revision": self.revision, "trust_remote_code": self.trust_remote_code}
-
-
-def load_config(source: Source) -> PretrainedConfig:
-    """The model's config.json; raises UserError where the hub id or folder cannot be loaded."""
-    name = source.name
-    try:
-        return AutoConfig.from_pretrained(name, **source.options)
-    except Exception as error:  # hub client and config parser raise classes of their own
-        raise UserError(
-            f"no model could be loaded from '{name}' ({first_line(error)}); give a hub id or a folder"
-        ) from error
-
-
-def model_identity(source: Source, config: PretrainedConfig) -> str:
-    """Hash of a folder's content, or of a hub id with its commit."""
-    folder = Path(source.name)
-    if folder.is_dir():
-        files = sorted(path for pattern in IDENTITY_FILES for path in folder.glob(pattern))
-        return sha256_of_json({path.name: sha256_of_file(path) for path in files})
-    return sha256_of_json([source.name, getattr(config, "_commit_hash", None) or source.revision or "main"])
 
 
 def load_model(
@@ -115,7 +76,7 @@ def only_errors_from_transformers() -> Iterator[None]:
 def model_class(auto_class: type, config: PretrainedConfig, source: Source) -> type:
     """The concrete class that the Auto class will build; raises UserError where there is none."""
     mapping = auto_class._model_mapping
-    if type(config) in mapping.keys():
+    if type(config) in mapping:
         return mapping[type(config)]
     if source.trust_remote_code and getattr(config, "auto_map", None):
         return PreTrainedModel  # the repository's own code decides what it supports

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from bioclinical.tasks.brat import (
+from bioclinical.tasks.readers.brat import (
     WORD_AND_PUNCTUATION_TOKENS,
     TextBound,
     read_annotations,

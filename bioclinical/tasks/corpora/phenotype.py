@@ -8,7 +8,7 @@ import pandas as pd
 
 from bioclinical.errors import UserError
 from bioclinical.files import invalid_utf8_message
-from bioclinical.tasks.delimited import require_columns
+from bioclinical.tasks.readers.delimited import require_columns
 from bioclinical.tasks.splits import PAPER, Protocol, split_70_10_20
 from bioclinical.tasks.task import RawData, counted
 

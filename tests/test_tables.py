@@ -8,8 +8,8 @@ import pytest
 
 from bioclinical.errors import UserError
 from bioclinical.files import sha256_of_file
-from bioclinical.mds import rows
-from bioclinical.mds.rows import Format, RowReader, stem_and_suffix
+from bioclinical.text import tables
+from bioclinical.text.tables import Format, RowReader, stem_and_suffix
 
 TEXTS = ["NA", "two\nlines", "CR\r\nLF\rkept", '"quoted", twice', "tab\tand\u00a0nbsp", "NaN", "  leading", "é漢🙂"]
 
@@ -101,7 +101,7 @@ def test_unbalanced_quotes_name_the_line_where_the_row_begins(tmp_path, body, on
 
 
 def test_a_cell_without_end_is_stopped_early(tmp_path, monkeypatch):
-    monkeypatch.setattr(rows, "LONGEST_CELL", 1000)
+    monkeypatch.setattr(tables, "LONGEST_CELL", 1000)
     path = tmp_path / "a.csv"
     path.write_text('id,notes\n1,good\n2,"' + "many lines\n" * 1000)
     with pytest.raises(UserError, match="a cell is too long in the row that begins at line 3"):

@@ -7,8 +7,13 @@ from pathlib import Path
 
 from bioclinical.errors import UserError
 from bioclinical.files import read_utf8
-from bioclinical.tasks.alignment import align
-from bioclinical.tasks.brat import WHITESPACE_TOKENS, WORD_AND_PUNCTUATION_TOKENS, tag_covered_spans, token_offsets
+from bioclinical.tasks.corpora.alignment import align
+from bioclinical.tasks.readers.brat import (
+    WHITESPACE_TOKENS,
+    WORD_AND_PUNCTUATION_TOKENS,
+    tag_covered_spans,
+    token_offsets,
+)
 from bioclinical.tasks.splits import PAPER, Protocol, sklearn_split_70_15_15
 from bioclinical.tasks.task import Example, RawData, counted
 

@@ -1,0 +1,49 @@
+"""Where an encoder comes from, its config, and the hash that names exactly which one it is."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import (
+    AutoConfig,
+    PretrainedConfig,
+)
+
+from bioclinical.errors import UserError, first_line
+from bioclinical.files import sha256_of_file, sha256_of_json
+
+IDENTITY_FILES = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model", "*.py")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model comes from: a hub id with an optional revision, or a folder; and whether its code may run."""
+
+    name: str
+    revision: str | None = None
+    trust_remote_code: bool = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keywords that every `from_pretrained` takes."""
+        return {"revision": self.revision, "trust_remote_code": self.trust_remote_code}
+
+
+def load_config(source: Source) -> PretrainedConfig:
+    """The model's config.json; raises UserError where the hub id or folder cannot be loaded."""
+    name = source.name
+    try:
+        return AutoConfig.from_pretrained(name, **source.options)
+    except Exception as error:  # hub client and config parser raise classes of their own
+        raise UserError(
+            f"no model could be loaded from '{name}' ({first_line(error)}); give a hub id or a folder"
+        ) from error
+
+
+def model_identity(source: Source, config: PretrainedConfig) -> str:
+    """Hash of a folder's content, or of a hub id with its commit."""
+    folder = Path(source.name)
+    if folder.is_dir():
+        files = sorted(path for pattern in IDENTITY_FILES for path in folder.glob(pattern))
+        return sha256_of_json({path.name: sha256_of_file(path) for path in files})
+    return sha256_of_json([source.name, getattr(config, "_commit_hash", None) or source.revision or "main"])
