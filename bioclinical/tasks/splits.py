@@ -9,7 +9,8 @@ from datasets import Dataset
 from sklearn.model_selection import train_test_split
 
 from bioclinical.errors import UserError
-from bioclinical.tasks.task import SPLITS, Example
+from bioclinical.tasks.example import Example, group_of
+from bioclinical.tasks.task import SPLITS
 
 SPLIT_SEED = 42
 PROTOCOLS = ("paper", "strict")
@@ -66,11 +67,6 @@ def grouped_split(examples: list[Example], shares: tuple[float, float], seed: in
     order = np.random.default_rng(seed).permutation(len(groups))
     side = {groups[i]: "test" if k < test else "validation" for k, i in enumerate(order[: test + validation])}
     return {split: [e for e in examples if side.get(group_of(e), "train") == split] for split in SPLITS}
-
-
-def group_of(example: Example) -> str:
-    """The patient or document that an example, or its prediction, belongs to."""
-    return example.get("group", example["id"])
 
 
 def split_70_15_15(examples: list[Example]) -> dict[str, list[Example]]:

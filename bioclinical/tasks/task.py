@@ -3,8 +3,10 @@
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 from typing import Protocol as Interface
+
+from bioclinical.tasks.example import Example
 
 if TYPE_CHECKING:
     from bioclinical.tasks.splits import Protocol
@@ -12,11 +14,6 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "test")
 
 Problem = Literal["single_label_classification", "multi_label_classification", "token_classification"]
-
-# {"id", "text", "labels"} (a label name, or a list of 0/1 in the order of Task.labels), or {"id", "tokens", "tags"}.
-# "group" names the patient or document that several examples share; absent where each stands alone.
-# Readers add "where", the place in the raw files that error messages name; it does not outlive the checks.
-Example = dict[str, Any]
 
 
 @dataclass
