@@ -78,7 +78,7 @@ def measure_growth(repeats: int) -> list[dict[str, object]]:
         bounds = torch.tensor([0, tokens], dtype=torch.int32)
         plans = {
             kind: plan_attention("banded_sdpa", bounds, tokens, tokens, window, torch.float32)
-            for kind, window in (("local", 64), ("global", None))
+            for kind, window in (("local", (64, 64)), ("global", (None, None)))
         }
         seconds = interleaved({kind: lambda p=plan: p(qkv) for kind, plan in plans.items()}, repeats)
         rows.append({"tokens": tokens, **{f"{kind}_s": round(min(values), 5) for kind, values in seconds.items()}})

@@ -4,7 +4,7 @@ from transformers import PretrainedConfig
 
 from bioclinical.errors import UserError
 from bioclinical.modeling import BACKENDS, why_not_packed
-from bioclinical.modeling.backend_choice import choose_packed_backend, why_no_flash_attention
+from bioclinical.modeling.backend_choice import choose_packed_backend, why_no_package
 from bioclinical.runtime.machine import Choice
 
 ATTENTION_CHOICES = ("auto", "packed", *(f"packed:{name}" for name in BACKENDS), "sdpa", "eager", "flash_attention_2")
@@ -23,11 +23,12 @@ def choose_attention(
     no_packed = why_not_packed(model_class, config)
     if kind == "packed" and no_packed:
         raise UserError(f"--attn {requested}: {no_packed}; use --attn auto")
+    head_dim = None if no_packed else config.hidden_size // config.num_attention_heads
     if kind == "packed":
-        choice = choose_packed_backend(backend or "auto", device, precision)
+        choice = choose_packed_backend(backend or "auto", device, precision, head_dim)
         return Choice(f"packed:{choice.value}", choice.reason if backend else f"asked for; {choice.reason}")
     if kind == "auto" and no_packed is None and device != "mps":  # nobody has compared the numbers on an Apple GPU
-        choice = choose_packed_backend("auto", device, precision)
+        choice = choose_packed_backend("auto", device, precision, head_dim)
         return Choice(f"packed:{choice.value}", f"no padding is computed; {choice.reason}")
     return choose_transformers_attention(requested, model_class, device, precision)
 
@@ -36,7 +37,7 @@ def choose_transformers_attention(requested: str, model_class: type, device: str
     """The attention implementation to ask transformers for."""
     name = model_class.__name__
     has_sdpa = getattr(model_class, "_supports_sdpa", False)
-    no_flash = why_no_flash_attention()
+    no_flash = why_no_package("flash_attn_2")
     if no_flash is None and not supports_flash(model_class):
         no_flash = f"{name} has no flash_attention_2 code"
     if no_flash is None and (device != "cuda" or precision != "bf16"):

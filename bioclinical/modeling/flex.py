@@ -9,6 +9,7 @@ from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from bioclinical.errors import UserError
 from bioclinical.modeling.packing import document_ids
+from bioclinical.modeling.window import Window, within
 
 BLOCK = 128
 
@@ -19,12 +20,12 @@ def compiled_flex_attention() -> Callable[..., Tensor]:
 
 
 def plan(
-    cu_seqlens: Tensor, tokens: int, max_seqlen: int, window: int | None, dtype: torch.dtype, dropout: float = 0.0
+    cu_seqlens: Tensor, tokens: int, max_seqlen: int, window: Window, dtype: torch.dtype, dropout: float = 0.0
 ) -> Callable[[Tensor], Tensor]:
     """Prepares the attention of one pack: only the blocks that a document or window touches are computed."""
     if dropout:
         raise UserError("flex_attention has no attention dropout; set attention_dropout to 0 or use another backend")
-    mask = block_mask(cu_seqlens, tokens, window)
+    mask = block_mask(cu_seqlens, tokens, *within(window, max_seqlen))
 
     def attend(qkv: Tensor) -> Tensor:
         query, key, value = (x.transpose(0, 1)[None] for x in qkv.unbind(dim=1))
@@ -33,7 +34,7 @@ def plan(
     return attend
 
 
-def block_mask(cu_seqlens: Tensor, tokens: int, window: int | None) -> BlockMask:
+def block_mask(cu_seqlens: Tensor, tokens: int, left: int, right: int) -> BlockMask:
     """The blocks of keys that each block of queries needs, from the boundaries alone.
 
     torch's create_block_mask evaluates every pair of tokens for that: 10^10 of them for a pack of 98,304 tokens.
@@ -41,16 +42,14 @@ def block_mask(cu_seqlens: Tensor, tokens: int, window: int | None) -> BlockMask
     documents = document_ids(cu_seqlens, tokens)
 
     def may_see(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        same = documents[query] == documents[key]
-        return same if window is None else same & ((query - key).abs() <= window)
+        return (documents[query] == documents[key]) & (query - key <= left) & (key - query <= right)
 
     first_query = torch.arange(0, tokens, BLOCK, device=documents.device)
     last_query = (first_query + BLOCK - 1).clamp(max=tokens - 1)
     first_key = cu_seqlens[documents[first_query]].long()
     last_key = cu_seqlens[documents[last_query] + 1].long() - 1
-    if window is not None:
-        first_key = torch.maximum(first_key, first_query - window)
-        last_key = torch.minimum(last_key, last_query + window)
+    first_key = torch.maximum(first_key, first_query - left)
+    last_key = torch.minimum(last_key, last_query + right)
     first_block, last_block = first_key // BLOCK, last_key // BLOCK
     counts = (last_block - first_block + 1).to(torch.int32)
     # Of each row only the first `counts` entries are read; the others must still be valid block numbers.

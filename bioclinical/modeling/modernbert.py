@@ -15,6 +15,7 @@ from bioclinical.errors import UserError
 from bioclinical.modeling.attention import plan_attention
 from bioclinical.modeling.packing import pack, positions_in_documents, unpack
 from bioclinical.modeling.rotary import rotary_table, rotate
+from bioclinical.modeling.window import WHOLE_DOCUMENT, Window
 
 IGNORED_LABEL = -100
 PACKED_CLASSES = (
@@ -29,7 +30,7 @@ PACKED_CLASSES = (
 class LayerKind:
     """What distinguishes one layer's attention from another's."""
 
-    window: int | None  # tokens seen on each side; None: the whole document
+    window: Window
     rope_theta: float
 
 
@@ -43,9 +44,10 @@ def layer_kinds(config: PretrainedConfig) -> list[LayerKind]:
         "sliding_attention" if layer % config.global_attn_every_n_layers else "full_attention"
         for layer in range(config.num_hidden_layers)
     ]
+    reach = config.local_attention // 2
     kinds = {
-        "full_attention": LayerKind(None, rope_theta(config, "full_attention")),
-        "sliding_attention": LayerKind(config.local_attention // 2, rope_theta(config, "sliding_attention")),
+        "full_attention": LayerKind(WHOLE_DOCUMENT, rope_theta(config, "full_attention")),
+        "sliding_attention": LayerKind((reach, reach), rope_theta(config, "sliding_attention")),
     }
     return [kinds[layer_type] for layer_type in types]
 

@@ -19,6 +19,7 @@ from bioclinical.errors import RunFailed, UserError
 from bioclinical.files import atomic_path
 from bioclinical.modeling.flexbert import Checkpoint, load_checkpoint, load_weights
 from bioclinical.modeling.modernbert import encode, layer_kinds
+from bioclinical.modeling.window import WHOLE_DOCUMENT
 from bioclinical.pretraining.architecture import flex_config, stored_config
 from bioclinical.pretraining.config import read_yaml
 from bioclinical.text.tokenization import load_tokenizer
@@ -76,7 +77,10 @@ def architecture(source: Checkpoint, config: Path | None, tokenizer: PreTrainedT
 def write_both_rope_layouts(path: Path, config: ModernBertConfig) -> None:
     """Adds what transformers 5 reads to what 4.x reads, so that both rotate every layer alike."""
     content = json.loads(path.read_text(encoding="utf-8"))
-    kinds = [("full_attention" if kind.window is None else "sliding_attention", kind) for kind in layer_kinds(config)]
+    kinds = [
+        ("full_attention" if kind.window == WHOLE_DOCUMENT else "sliding_attention", kind)
+        for kind in layer_kinds(config)
+    ]
     content["layer_types"] = [name for name, _ in kinds]
     content["rope_parameters"] = {
         name: {"rope_type": "default", "rope_theta": theta}

@@ -70,6 +70,6 @@ def training_flops(model: ModernBertForMaskedLM, row: dict[str, Any]) -> float:
     lengths = torch.diff(row["cu_seqlens"]).double().cpu()
     pairs = 0.0
     for kind in layer_kinds(config):
-        reach = lengths if kind.window is None else lengths.clamp(max=2 * kind.window + 1)
+        reach = lengths if None in kind.window else lengths.clamp(max=1 + sum(kind.window))
         pairs += float((lengths * reach).sum())
     return 6.0 * (layers * float(lengths.sum()) + head * row["loss_weight"]) + 12.0 * hidden * pairs

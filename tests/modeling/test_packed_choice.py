@@ -1,6 +1,8 @@
 """Which attention a run takes and why, and that main.py's scores do not depend on it."""
 
 import json
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -35,7 +37,7 @@ def test_a_kernel_can_be_forced_and_says_why_it_cannot_run():
         choose_attention("packed:flex_attention", *MODERNBERT, "cpu", "fp32")
     with pytest.raises(UserError, match="half precision only"):
         choose_packed_backend("flash_attn_2", "cuda", "fp32")
-    with pytest.raises(UserError, match="unknown attention backend 'fast'; known: auto, flash_attn_3"):
+    with pytest.raises(UserError, match="unknown attention backend 'fast'; known: auto, flash_attn_3, torch_flash"):
         choose_packed_backend("fast", "cpu", "fp32")
     with pytest.raises(UserError, match="BertForSequenceClassification has no packed forward"):
         choose_attention("packed", *BERT, "cpu", "fp32")
@@ -44,10 +46,11 @@ def test_a_kernel_can_be_forced_and_says_why_it_cannot_run():
 @pytest.mark.parametrize(
     "capability, installed, expected",
     [
-        ((9, 0), {"flash_attn", "flash_attn_interface"}, "flash_attn_3"),
-        ((8, 0), {"flash_attn", "flash_attn_interface"}, "flash_attn_2"),
-        ((9, 0), {"flash_attn"}, "flash_attn_2"),
-        ((9, 0), set(), "banded_sdpa"),
+        ((9, 0), {"flash_attn_2", "flash_attn_3"}, "flash_attn_3"),
+        ((8, 0), {"flash_attn_2", "flash_attn_3"}, "torch_flash"),
+        ((9, 0), {"flash_attn_2", "flash_attn_4"}, "torch_flash"),
+        ((10, 0), set(), "torch_flash"),
+        ((7, 5), set(), "banded_sdpa"),
     ],
 )
 def test_on_a_gpu_the_best_installed_kernel_is_taken(monkeypatch, capability, installed, expected):
@@ -55,16 +58,28 @@ def test_on_a_gpu_the_best_installed_kernel_is_taken(monkeypatch, capability, in
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
     monkeypatch.setattr(
         backend_choice,
-        "why_no_flash_attention",
-        lambda module="flash_attn": None if module in installed else "not installed",
+        "why_no_package",
+        lambda package: None if package in installed else "not installed",
     )
+    monkeypatch.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: True)
     assert choose_packed_backend("auto", "cuda", "bf16").value == expected
     assert choose_packed_backend("auto", "cuda", "fp32").value == "banded_sdpa"
+    assert choose_packed_backend("auto", "cuda", "bf16", head_dim=20).value == "banded_sdpa"
+    with pytest.raises(UserError, match="this model's are 20; auto would take banded_sdpa"):
+        choose_packed_backend("torch_flash", "cuda", "bf16", head_dim=20)
 
 
 def test_a_flash_attn_that_claims_to_be_installed_is_not_used_on_a_cpu(monkeypatch):
-    monkeypatch.setattr(backend_choice.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(backend_choice, "find_function", lambda package: print)
     assert choose_attention("auto", *MODERNBERT, "cpu", "bf16").value == "packed:banded_sdpa"
+
+
+def test_a_package_without_the_function_is_not_installed(monkeypatch):
+    """flash-attn 4 alone leaves a namespace package `flash_attn`, whose import succeeds."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setitem(sys.modules, "flash_attn", types.ModuleType("flash_attn"))
+    assert "has no flash_attn_varlen_qkvpacked_func" in backend_choice.why_no_package("flash_attn_2")
+    assert backend_choice.why_no_package("flash_attn_3") == "flash_attn_interface is not installed"
 
 
 @pytest.mark.parametrize("dataset, metric", [("ChemProt", "micro_f1_5"), ("COS", "f1")])

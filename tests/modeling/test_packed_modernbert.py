@@ -216,7 +216,7 @@ def test_layer_kinds_from_either_config_layout():
     }
     kinds = layer_kinds(new)
     assert layer_kinds(old) == kinds
-    assert [(kind.window, kind.rope_theta) for kind in kinds[:2]] == [(None, 50_000.0), (64, 700.0)]
+    assert [(kind.window, kind.rope_theta) for kind in kinds[:2]] == [((None, None), 50_000.0), ((64, 64), 700.0)]
 
 
 def test_other_thetas_reach_the_layers():
