@@ -27,7 +27,7 @@ from bioclinical.errors import RunFailed, UserError, run_cli
 from bioclinical.files import make_folder, read_utf8, sha256_of_file, sha256_of_json, write_text
 from bioclinical.runtime import machine
 from bioclinical.tasks.readers.brat import WORD_AND_PUNCTUATION_TOKENS, token_offsets
-from bioclinical.text.tables import Format, RowReader
+from bioclinical.text.tables import Format, TextReader
 from bioclinical.text.tokenization import choose_max_length, load_tokenizer
 from bioclinical.text.windows import model_inputs, windows_of
 
@@ -86,14 +86,12 @@ def read_documents(path: Path, format: Format) -> list[Document]:
     """
     if path.suffix == ".txt" and path.is_file():
         return [(path.stem, read_utf8(path, newline=""))]
-    reader, documents = RowReader(path, format), []
-    for rows, (line, text, key) in enumerate(reader.records(), start=1):
-        text = text if isinstance(text, str) else ""
-        if reader.is_usable(text, line) or not text.strip():
-            number = rows + reader.row_count  # the reader counts the rows that it left out itself
-            documents.append((str(key if key is not None else number), text))
-    if damaged := reader.skipped.total() - reader.skipped["blank"]:
-        print(f"{damaged:,} damaged rows left out")
+    reader = TextReader(path, format)
+    documents = [
+        (str(row.number + 1) if row.key is None else row.key, row.text) for row in reader.texts(keep_empty=True)
+    ]
+    if reader.skipped:
+        print(f"{reader.skipped.total():,} damaged rows left out")
     return documents
 
 

@@ -19,7 +19,7 @@ from bioclinical.mds.conversion import Conversion, Outcome, Settings
 from bioclinical.mds.merging import merge
 from bioclinical.mds.splits import EVAL, TRAIN, split_names
 from bioclinical.mds.tokens import use_threads
-from bioclinical.text.tables import Format, RowReader, stem_and_suffix
+from bioclinical.text.tables import Format, TextReader, stem_and_suffix
 from bioclinical.text.tokenization import load_tokenizer
 
 
@@ -123,7 +123,7 @@ def expand(patterns: list[str]) -> list[str]:
 
 def check_input(source: str, format: Format) -> None:
     """Raises UserError where a file is empty or lacks a column, before any long work has begun."""
-    reader = RowReader(Path(source), format)
+    reader = TextReader(Path(source), format)
     reader.check_columns()
     reader.close()
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from bioclinical.errors import UserError, run_cli
 from bioclinical.files import atomic_path, make_folder, remove, sha256_of_file
-from bioclinical.tasks.readers.delimited import read_rows
+from bioclinical.text.tables import TableReader
 
 ATTEMPTS, TIMEOUT_S, WAIT_S = 5, 60, 2
 LARGEST_BYTES = 2 * 1024**3  # of a data set, unpacked
@@ -164,7 +164,8 @@ def is_wanted(name: str, pattern: str) -> bool:
 def check_rows(source: Source, folder: Path) -> None:
     """Raises UserError where a file has another number of rows than published, or a .txt no .ann."""
     for name, expected in source.rows.items():
-        rows = len(read_rows(folder / name, ["index", "sentence", "label"], "\t"))
+        table = TableReader(folder / name, ("index", "sentence", "label"), delimiter="\t")
+        rows = sum(bool(row.cells) for row in table.rows())
         if rows != expected:
             raise UserError(f"{name} has {rows:,} rows, published are {expected:,}; scores would not be comparable")
     alone = [path.name for path in folder.glob("*.txt") if not path.with_suffix(".ann").exists()]

@@ -9,14 +9,14 @@ import pytest
 from bioclinical.errors import UserError
 from bioclinical.files import sha256_of_file
 from bioclinical.text import tables
-from bioclinical.text.tables import Format, RowReader, stem_and_suffix
+from bioclinical.text.tables import Format, TableReader, TextReader, stem_and_suffix
 
 TEXTS = ["NA", "two\nlines", "CR\r\nLF\rkept", '"quoted", twice', "tab\tand\u00a0nbsp", "NaN", "  leading", "é漢🙂"]
 
 
 def read(path, **format):
-    reader = RowReader(path, Format(**format))
-    return [row.text for row in reader], reader
+    reader = TextReader(path, Format(**{"on_bad_rows": "error"} | format))
+    return [row.text for row in reader.texts()], reader
 
 
 def table(texts, delimiter=","):
@@ -113,6 +113,11 @@ def test_a_cell_without_end_is_stopped_early(tmp_path, monkeypatch):
     [
         ("a.csv", b"", {}, "is empty"),
         ("a.csv", b"id,text\n1,x\n", {}, "no column 'notes'; its first line names: 'id', 'text'"),
+        ("a.csv", b"\xef\xbb\xbf", {}, "is empty"),
+        ("a.csv.gz", gzip.compress(b""), {}, "is empty"),
+        ("a.csv", b"notes\nx\n", {"encoding": "rot13"}, "--encoding rot13 is unknown"),
+        ("a.csv", b"notes\nx\n", {"encoding": "utf-16"}, "is not valid utf-16; pass its --encoding"),
+        ("a.csv", b"notes\nx\n", {"encoding": "undefined"}, "is not valid undefined"),
         ("a.csv", b"notes\nx\n", {"key_column": "patient"}, "no column 'patient'"),
         ("a.csv", b"notes,notes\nx,y\n", {}, "2 columns named 'notes'"),
         ("a.jsonl", b'{"text": "x"}\n', {}, "no column 'notes'; its first line names: 'text'"),
@@ -133,10 +138,10 @@ def test_unreadable_files(tmp_path, name, content, format, message):
 
 def test_a_missing_file_and_a_folder(tmp_path):
     with pytest.raises(UserError, match="there is no file"):
-        RowReader(tmp_path / "none.csv", Format())
+        TextReader(tmp_path / "none.csv")
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(UserError, match="is a folder"):
-        RowReader(tmp_path / "folder.csv", Format())
+        TextReader(tmp_path / "folder.csv")
 
 
 def test_the_error_of_a_file_without_header_shows_no_text(tmp_path):
@@ -152,3 +157,70 @@ def test_stems(tmp_path):
     for name in ("notes.csv", "notes.csv.gz", "notes.tsv", "notes.jsonl.gz"):
         assert stem_and_suffix(tmp_path / name)[0] == "notes"
     assert stem_and_suffix(tmp_path / "a_1.b.csv")[0] == "a_1.b"
+
+
+def test_any_columns_of_any_delimiter_with_the_numbers_of_all_rows(tmp_path):
+    path = tmp_path / "a.data"
+    path.write_text("c|b|a\n1|2|3\n\n4|5\n7|8|9\n")
+    rows = list(TableReader(path, ("a", "c"), delimiter="|", on_bad_rows="skip").rows())
+    assert [(row.number, row.line, row.cells) for row in rows] == [
+        (0, 2, {"a": "3", "c": "1"}), (1, 3, {}), (3, 5, {"a": "9", "c": "7"}),
+    ]  # fmt: skip
+    with pytest.raises(UserError, match="line 4: 2 cells where the header has 3; repair the file$"):
+        list(TableReader(path, ("a", "c"), delimiter="|").rows())
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": [1], "c": "x"}\n\nbroken\n{"c": null}\n')
+    rows = list(TableReader(path, ("a", "c"), on_bad_rows="skip").rows())
+    assert [(row.number, row.line, row.cells) for row in rows] == [
+        (0, 1, {"a": [1], "c": "x"}), (2, 4, {"a": None, "c": None}),
+    ]  # fmt: skip
+
+
+def test_a_number_of_thousands_of_digits_is_a_bad_row(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"notes": "good"}\n{"notes": "text", "n": ' + "9" * 5000 + "}\n")
+    with pytest.raises(UserError, match="line 2: not a JSON object"):
+        read(path)
+
+
+def test_a_key_that_is_not_text_of_the_encoding_is_a_bad_row(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"id,notes\nj\xe9,x\n")
+    with pytest.raises(UserError, match="line 2: the text is not valid utf-8; repair the file or pass its --encoding"):
+        read(path, key_column="id")
+
+
+def test_rows_without_text_are_given_where_asked_for(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"notes": "a", "id": 5}\nbad\n{"notes": null}\n{"notes": 3}\n{"notes": " "}\n{"notes": "b"}\n')
+    reader = TextReader(path, Format(key_column="id", on_bad_rows="skip"))
+    rows = [(row.number, row.text, row.key) for row in reader.texts(keep_empty=True)]
+    assert rows == [(0, "a", "5"), (2, "", None), (3, "", None), (4, " ", None), (5, "b", None)]
+    assert reader.skipped == {"invalid_json": 1}
+
+
+HEADERS = {
+    "ROW_ID,SUBJECT_ID,CHARTDATE,TEXT": "names: 'ROW_ID', 'SUBJECT_ID', 'TEXT' and 1 more; choose",
+    "Smith,John,M": "its first line has 3 cells and does not look like column names",
+    "Fever since Monday": "its first line has 1 cells",
+    "smith,7": "its first line has 2 cells",
+    "id,Seen by Dr. Abend,text": "its first line has 3 cells",
+    "id,text": "names: 'id', 'text'; choose one of these",
+}
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_what_may_be_text_is_not_shown_as_a_column(tmp_path, header):
+    path = tmp_path / "a.csv"
+    path.write_text(header + "\n" + header + "\n")
+    with pytest.raises(UserError) as raised:
+        read(path)
+    assert HEADERS[header] in str(raised.value)
+    assert not any(word in str(raised.value) for word in ("Smith", "smith", "Fever", "Abend"))
+
+
+def test_beside_a_wanted_column_the_others_are_columns_too(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("Note Text,patient\nx,y\n")
+    with pytest.raises(UserError, match="no column 'notes'; its first line names: 'Note Text', 'patient'"):
+        read(path, key_column="patient")

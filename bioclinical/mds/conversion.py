@@ -29,7 +29,7 @@ from bioclinical.mds.statistics import Counts
 from bioclinical.mds.tokens import Encoder, choose_wrapping, tokenizer_sha256
 from bioclinical.mds.verify import SpotTexts, verify_split
 from bioclinical.runtime import provenance
-from bioclinical.text.tables import Format, Row, RowReader, stem_and_suffix
+from bioclinical.text.tables import Format, TextReader, TextRow, stem_and_suffix
 
 # Large enough that the threads of a batch finish close together, small enough that memory stays flat.
 BATCH_CHARACTERS_PER_WORKER = 250_000
@@ -65,7 +65,7 @@ class Outcome:
 class Batch:
     """Consecutive rows that still have to be tokenised, and how far the input was read after them."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[TextRow] = field(default_factory=list)
     splits: list[str] = field(default_factory=list)
     characters: int = 0
     rows_read: int = 0
@@ -167,7 +167,7 @@ class Conversion:
     def convert(self, journal: Journal, counts_file: Path, workers: int, row_count: int | None) -> Outcome:
         """The work itself, in the order that the module's docstring names."""
         writers = {split: self.open_writer(split, journal) for split in self.roots}
-        reader, spots = RowReader(Path(self.source), self.settings.format), SpotTexts()
+        reader, spots = TextReader(Path(self.source), self.settings.format), SpotTexts()
         try:
             with self.progress(row_count) as bar:
                 for batch, encoded in self.encoded(self.batches(reader, writers, spots, workers)):
@@ -200,7 +200,7 @@ class Conversion:
         writer.drop_incomplete()
         return writer
 
-    def publish(self, split: str, writer: SplitWriter, reader: RowReader) -> None:
+    def publish(self, split: str, writer: SplitWriter, reader: TextReader) -> None:
         """Writes a split's statistics, then its index."""
         make_folder(self.roots[split])
         # By way of the work folder, which is removed at the end with whatever a kill has left in it.
@@ -209,13 +209,13 @@ class Conversion:
         writer.write_index()
 
     def batches(
-        self, reader: RowReader, writers: dict[str, SplitWriter], spots: SpotTexts, workers: int
+        self, reader: TextReader, writers: dict[str, SplitWriter], spots: SpotTexts, workers: int
     ) -> Iterator[Batch]:
         """The rows that complete shards do not cover yet, in order; a row covered gives its text for a spot check."""
         wanted = {row for writer in writers.values() for record in writer.records for row, _, _ in record.spot_checks}
         next_rows = {split: writer.next_row for split, writer in writers.items()}
         batch = Batch()
-        for row in reader:
+        for row in reader.texts():
             split = split_of(row, self.settings.eval_fraction)
             if row.number < next_rows[split]:
                 if row.number in wanted:
@@ -246,7 +246,7 @@ class Conversion:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def statistics(self, reader: RowReader, counts: Counts) -> dict[str, Any]:
+    def statistics(self, reader: TextReader, counts: Counts) -> dict[str, Any]:
         """What stands beside the shards: what they are made of and from what."""
         return {
             "input": self.source,
@@ -310,7 +310,7 @@ def append_once(path: Path, line: str, journal: Journal) -> None:
         os.close(descriptor)
 
 
-def described(reader: RowReader) -> str:
+def described(reader: TextReader) -> str:
     """How many rows were read and why they were skipped, for a sentence."""
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reader.skipped.items()))
     return f"{reader.row_count:,} rows" + (f" ({reasons})" if reasons else "")

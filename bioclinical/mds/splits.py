@@ -3,7 +3,7 @@
 import hashlib
 
 from bioclinical.errors import UserError
-from bioclinical.text.tables import Row
+from bioclinical.text.tables import TextRow
 
 TRAIN, EVAL = "train", "eval"
 
@@ -15,7 +15,7 @@ def split_names(eval_fraction: float) -> tuple[str, ...]:
     return (TRAIN, EVAL) if eval_fraction else (TRAIN,)
 
 
-def split_of(row: Row, eval_fraction: float) -> str:
+def split_of(row: TextRow, eval_fraction: float) -> str:
     """The split of a row by the hash of its key, or of its text where it has no key.
 
     A larger fraction only moves documents from train to eval.

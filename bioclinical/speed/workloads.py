@@ -1,5 +1,6 @@
 """What runs through a model: the published sets of random tokens, or sets as long as the user's own texts."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
 from bioclinical.files import read_utf8
-from bioclinical.text.tables import Format, RowReader
+from bioclinical.text.tables import TextReader
 
 SEED, IDS, SHORTEST = 42, (100, 16_000), 16  # published, as are the figures below
 # name: tokens that a sample is padded to; mean and standard deviation of the lengths, None where all are that long
@@ -63,9 +64,7 @@ def from_texts(path: Path, tokenizer: PreTrainedTokenizerFast, limit: int | None
     A .txt file has a text per line; .csv, .tsv and .jsonl files have a column `notes`.
     """
     try:
-        texts = (
-            read_utf8(path).split("\n") if path.suffix == ".txt" else (row.text for row in RowReader(path, Format()))
-        )
+        texts = read_utf8(path).split("\n") if path.suffix == ".txt" else texts_in(path)
         lengths = [len(tokenizer(text, verbose=False)["input_ids"]) for text in texts if text.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--text_file: '{path}' cannot be read as UTF-8 text ({type(error).__name__})") from error
@@ -74,6 +73,11 @@ def from_texts(path: Path, tokenizer: PreTrainedTokenizerFast, limit: int | None
     drawn = np.random.default_rng(SEED).choice(lengths, num_samples, replace=num_samples > len(lengths))
     drawn = np.minimum(drawn, limit or drawn.max())
     return Workload("text_file", int(drawn.max()), drawn)
+
+
+def texts_in(path: Path) -> Iterator[str]:
+    """The column `notes` of a table."""
+    return (row.text for row in TextReader(path).texts())
 
 
 def draw_ids(workload: Workload, vocab_size: int, pad_id: int) -> Tensor:

@@ -94,7 +94,8 @@ def remembered_sha256(path: Path, processed: Path) -> str:
 def reader_version() -> str:
     """Hash of the readers' source files, so that a changed reader never meets an old cache."""
     folder = Path(__file__).parent
-    sources = [*sorted(folder.rglob("*.py")), folder.parent / "files.py"]
+    others = ("files.py", "text/tables.py", "text/columns.py")
+    sources = [*sorted(folder.rglob("*.py")), *(folder.parent / name for name in others)]
     return sha256_of_json([sha256_of_file(path) for path in sources])
 
 

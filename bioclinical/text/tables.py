@@ -1,20 +1,22 @@
-"""Rows of a .csv, .tsv or .jsonl file (also .gz), read in order, one at a time, with nothing altered."""
+"""Rows of a .csv, .tsv or .jsonl file (also .gz), read in order, one at a time, with nothing altered.
 
-import codecs
+`TableReader.rows()` gives the cells of any columns; `TextReader.texts()` the texts, with a key where one is wanted.
+"""
+
 import csv
 import gzip
 import hashlib
 import io
 import json
-import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO, Literal, NamedTuple, TextIO
 
 from bioclinical.errors import UserError
+from bioclinical.text.columns import require_columns
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 SUFFIXES = (*DELIMITERS, ".jsonl")
@@ -24,21 +26,41 @@ LONGEST_CELL = 100_000_000
 
 @dataclass(frozen=True)
 class Format:
-    """How the rows of an input are to be read."""
+    """How the texts of a table are to be read: their column, that of their key, and what `TableReader` takes."""
 
     text_column: str = "notes"
     key_column: str | None = None
     encoding: str = "utf-8"
-    on_bad_rows: str = "error"
+    on_bad_rows: Literal["error", "skip"] | None = None
 
 
 @dataclass(frozen=True)
-class Row:
-    """A usable row: its number in the file (from 0, skipped rows included), its text and its split key."""
+class TableRow:
+    """One row: its number (from 0, rows left out included), its first line in the file (from 1), its cells by column.
+
+    Cells of .csv and .tsv are text; those of .jsonl any JSON value, None where the key is absent. A blank line has no
+    cells.
+    """
+
+    number: int
+    line: int
+    cells: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TextRow:
+    """A row with a text: its number (from 0, rows left out included), the text, and its key where one was asked for."""
 
     number: int
     text: str
     key: str | None
+
+
+class Flaw(NamedTuple):
+    """Why the cells of a row cannot be trusted: the reason under which it is counted, and a sentence."""
+
+    reason: str
+    sentence: str
 
 
 def stem_and_suffix(path: Path) -> tuple[str, str]:
@@ -48,10 +70,6 @@ def stem_and_suffix(path: Path) -> tuple[str, str]:
     if suffix not in SUFFIXES:
         raise UserError(f"'{path}' is of an unknown kind; allowed: {', '.join(SUFFIXES)}, each also with .gz")
     return stem, suffix
-
-
-# Anything else may be a patient's name or date in a file without a header, and is not printed.
-COLUMN_NAME = re.compile(r"|[^\W\d][\w .:/()-]{0,39}")
 
 
 class HashedFile(io.FileIO):
@@ -69,93 +87,98 @@ class HashedFile(io.FileIO):
         return count
 
 
-class RowReader:
-    """Iterates over the usable rows of one file, once.
+class TableReader:
+    """Reads the rows of one file, once, from its first line to its last.
 
-    Cells that are absent, blank or not text are skipped and counted in `skipped`. A row whose text cannot be trusted
-    (NUL, bytes outside the encoding, a wrong number of cells, broken JSON) raises UserError with its line, or is
-    counted where `on_bad_rows` is "skip". Broken quoting always raises, because nobody knows where such a row ends.
+    columns: the cells wanted of each row.
+    delimiter: of the cells, whatever the file's name; None: by the suffix, which must then be a known one.
+    on_bad_rows: a row that cannot be trusted (bytes outside the encoding, a wrong number of cells, broken JSON) raises
+        UserError with its line ("error", None), or is left out and counted in `skipped` by reason ("skip"). None: the
+        user was not asked, so the sentences name no flag. Broken quoting always raises, because nobody knows where such
+        a row ends.
     """
 
-    def __init__(self, path: Path, format: Format):
+    def __init__(
+        self,
+        path: Path,
+        columns: Sequence[str],
+        *,
+        delimiter: str | None = None,
+        encoding: str = "utf-8",
+        on_bad_rows: Literal["error", "skip"] | None = None,
+    ):
         self.path = Path(path)
-        self.format = format
-        self.suffix = stem_and_suffix(self.path)[1]
+        self.columns = tuple(columns)
+        self.delimiter = delimiter or DELIMITERS.get(stem_and_suffix(self.path)[1])  # None: JSON lines
+        self.encoding = encoding
+        self.on_bad_rows = on_bad_rows
         self.row_count = 0
         self.skipped: Counter[str] = Counter()
+        check_encoding(encoding)
         try:
             self.raw = HashedFile(self.path)
         except FileNotFoundError as error:
             raise UserError(f"there is no file '{path}'; give the path of a {', '.join(SUFFIXES)} file") from error
         except IsADirectoryError as error:
-            raise UserError(f"'{path}' is a folder; name the files in it, e.g. --dataset '{path}/*.csv'") from error
+            raise UserError(f"'{path}' is a folder; name the files in it, e.g. '{path}/*.csv'") from error
 
     def close(self) -> None:
         self.raw.close()
 
     def check_columns(self) -> None:
-        """Raises UserError where the file is empty or lacks a needed column; reads only its beginning."""
+        """Raises UserError where the file is empty or lacks a column; reads only its beginning."""
         next(self.records(), None)
 
-    def __iter__(self) -> Iterator[Row]:
-        for line, text, key in self.records():
+    def rows(self) -> Iterator[TableRow]:
+        """Every row that can be trusted."""
+        for line, cells in self.records():
             number = self.row_count
             self.row_count += 1
-            if self.is_usable(text, line):
-                yield Row(number, text, None if key is None else str(key))
+            if isinstance(cells, Flaw):
+                self.leave_out(line, cells)
+            elif not all(is_unicode(cell) for cell in cells.values() if isinstance(cell, str)):
+                self.leave_out(line, Flaw("invalid_encoding", f"the text is not valid {self.encoding}"))
+            else:
+                yield TableRow(number, line, cells)
 
-    def is_usable(self, text: Any, line: int) -> bool:
-        """True for text worth a document; everything else is counted, or raised as a bad row."""
-        if text is None:
-            self.skipped["absent"] += 1
-        elif not isinstance(text, str):
-            self.skipped["not_text"] += 1
-        elif not text or text.isspace():
-            self.skipped["blank"] += 1
-        elif "\0" in text:
-            self.bad_row("nul_byte", line, "the text holds a NUL byte")
-        elif not is_unicode(text):
-            self.bad_row("invalid_encoding", line, f"the text is not valid {self.format.encoding} (see --encoding)")
-        else:
-            return True
-        return False
-
-    def bad_row(self, reason: str, line: int, sentence: str) -> None:
+    def leave_out(self, line: int, flaw: Flaw) -> None:
         """Counts a bad row, or raises UserError for it."""
-        if self.format.on_bad_rows == "error":
-            raise UserError(
-                f"'{self.path}' line {line}: {sentence}; repair the file, or leave such rows out, counted, "
-                "with --on_bad_rows skip"
-            )
-        self.skipped[reason] += 1
+        if self.on_bad_rows == "skip":
+            self.skipped[flaw.reason] += 1
+            return
+        way_out = f"repair the file{'' if flaw.reason != 'invalid_encoding' else f' or {self.way_to_decode()}'}"
+        if self.on_bad_rows == "error":
+            way_out += ", or leave such rows out, counted, with --on_bad_rows skip"
+        raise UserError(f"'{self.path}' line {line}: {flaw.sentence}; {way_out}")
 
-    def records(self) -> Iterator[tuple[int, Any, Any]]:
-        """(first line, text cell, key cell) of every row, unchecked. Raises UserError where the file is unreadable."""
-        if self.path.stat().st_size == 0:
+    def way_to_decode(self) -> str:
+        """What to do about a file in another encoding."""
+        return "convert it to UTF-8" if self.on_bad_rows is None else "pass its --encoding, e.g. cp1252 or utf-16"
+
+    def records(self) -> Iterator[tuple[int, dict[str, Any] | Flaw]]:
+        """(first line, cells or what is wrong with them) of every row. Raises UserError for an unreadable file."""
+        if self.path.is_file() and self.path.stat().st_size == 0:
             raise UserError(f"'{self.path}' is empty")
         buffered: BinaryIO = io.BufferedReader(self.raw, 1 << 20)
         if self.path.name.lower().endswith(".gz"):
             buffered = gzip.GzipFile(fileobj=buffered)
         # utf-8-sig drops the mark that Excel puts first; undecodable bytes are kept apart, to be reported by row.
-        encoding = "utf-8-sig" if self.format.encoding.lower() in ("utf-8", "utf8") else self.format.encoding
-        try:
-            codecs.lookup(encoding)
-        except LookupError as error:
-            raise UserError(f"--encoding {encoding} is unknown; e.g. utf-8, latin-1, cp1252") from error
-        newline = "" if self.suffix in DELIMITERS else "\n"
+        encoding = "utf-8-sig" if self.encoding.lower() in ("utf-8", "utf8") else self.encoding
+        newline = "\n" if self.delimiter is None else ""
         try:
             lines = io.TextIOWrapper(buffered, encoding=encoding, errors="surrogateescape", newline=newline)
-            yield from self.cells(lines) if self.suffix in DELIMITERS else self.objects(lines)
-        except UnicodeDecodeError as error:
-            raise UserError(f"'{self.path}' is not valid {self.format.encoding}; pass its --encoding") from error
+            yield from self.json_records(lines) if self.delimiter is None else self.delimited_records(lines)
+        except UnicodeError as error:
+            raise UserError(f"'{self.path}' is not valid {self.encoding}; {self.way_to_decode()}") from error
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise UserError(f"'{self.path}' is damaged or not gzip ({error}); fetch it again") from error
 
-    def cells(self, lines: TextIO) -> Iterator[tuple[int, Any, Any]]:
-        """The records of a .csv or .tsv."""
+    def delimited_records(self, lines: TextIO) -> Iterator[tuple[int, dict[str, Any] | Flaw]]:
+        """The records of a .csv or .tsv, below the line that names the columns."""
         csv.field_size_limit(LONGEST_CELL)
-        reader = csv.reader(lines, delimiter=DELIMITERS[self.suffix], strict=True)
+        reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
         header: list[str] | None = None
+        places: dict[str, int] = {}
         while True:
             line = reader.line_num + 1
             try:
@@ -166,15 +189,16 @@ class RowReader:
                 raise UserError(self.broken_quoting(line, reader.line_num, error)) from error
             if header is None:
                 header = cells
-                text_index = self.column(header, self.format.text_column)
-                key_index = None if self.format.key_column is None else self.column(header, self.format.key_column)
+                self.require_columns(header)
+                places = {column: header.index(column) for column in self.columns}
             elif not cells:
-                yield line, None, None
+                yield line, {}
             elif len(cells) != len(header):
-                self.row_count += 1
-                self.bad_row("wrong_cell_count", line, f"{len(cells)} cells where the header has {len(header)}")
+                yield line, Flaw("wrong_cell_count", f"{len(cells)} cells where the header has {len(header)}")
             else:
-                yield line, cells[text_index], None if key_index is None else cells[key_index]
+                yield line, {column: cells[place] for column, place in places.items()}
+        if header is None:
+            raise UserError(f"'{self.path}' is empty")
 
     def broken_quoting(self, first: int, last: int, error: csv.Error) -> str:
         """The sentence for a row whose quotes do not pair up."""
@@ -184,39 +208,70 @@ class RowReader:
             "double every quote inside a quoted cell, or export the file again"
         )
 
-    def objects(self, lines: TextIO) -> Iterator[tuple[int, Any, Any]]:
+    def json_records(self, lines: TextIO) -> Iterator[tuple[int, dict[str, Any] | Flaw]]:
         """The records of a .jsonl; the first object must name the columns."""
-        known = False
+        are_known = False
         for line, content in enumerate(lines, start=1):
             if not content.strip():
                 continue
             try:
                 value = json.loads(content)
-            except (json.JSONDecodeError, RecursionError):
+            except (ValueError, RecursionError):  # ValueError: also a number of thousands of digits
                 value = None
             if not isinstance(value, dict):
-                self.row_count += 1
-                self.bad_row("invalid_json", line, "not a JSON object")
+                yield line, Flaw("invalid_json", "not a JSON object")
                 continue
-            if not known:
-                for name in filter(None, (self.format.text_column, self.format.key_column)):
-                    self.column(list(value), name)
-                known = True
-            yield line, value.get(self.format.text_column), value.get(self.format.key_column)
+            if not are_known:
+                self.require_columns(list(value))
+                are_known = True
+            yield line, {column: value.get(column) for column in self.columns}
 
-    def column(self, names: list[str], wanted: str) -> int:
-        """The index of a column. Raises UserError naming those present (but no text of a file without a header)."""
-        if names.count(wanted) == 1:
-            return names.index(wanted)
-        if wanted in names:
-            raise UserError(f"'{self.path}' has {names.count(wanted)} columns named '{wanted}'; rename all but one")
-        if any("\0" in name or not is_unicode(name) for name in names):
-            raise UserError(f"'{self.path}' is not {self.format.encoding} text; pass its --encoding, e.g. utf-16")
-        if all(COLUMN_NAME.fullmatch(name) for name in names):
-            present = f"its first line names: {', '.join(map(repr, names[:20]))}. Choose with --text_column"
-        else:
-            present = f"its first line has {len(names)} cells and does not look like column names; add a header line"
-        raise UserError(f"'{self.path}' has no column '{wanted}'; {present}")
+    def require_columns(self, present: list[str]) -> None:
+        """Raises UserError where a wanted column is absent, or there several times."""
+        if any("\0" in name or not is_unicode(name) for name in present):
+            raise UserError(f"'{self.path}' is not {self.encoding} text; {self.way_to_decode()}")
+        require_columns(self.path, present, self.columns)
+
+
+class TextReader(TableReader):
+    """Reads the rows of one file that hold a text."""
+
+    def __init__(self, path: Path, format: Format = Format()):
+        columns = [format.text_column, *([format.key_column] if format.key_column else [])]
+        super().__init__(path, columns, encoding=format.encoding, on_bad_rows=format.on_bad_rows)
+        self.format = format
+
+    def texts(self, keep_empty: bool = False) -> Iterator[TextRow]:
+        """The texts as they stand. Cells that are absent, blank or not text are left out, and counted in `skipped`.
+
+        keep_empty: such rows are given, too (absent and not text as ""), and not counted.
+        """
+        for row in self.rows():
+            text, key = row.cells.get(self.format.text_column), row.cells.get(self.format.key_column)
+            reason = why_no_text(text)
+            if reason and not keep_empty:
+                self.skipped[reason] += 1
+            elif isinstance(text, str) and "\0" in text:
+                self.leave_out(row.line, Flaw("nul_byte", "the text holds a NUL byte"))
+            else:
+                yield TextRow(row.number, text if isinstance(text, str) else "", None if key is None else str(key))
+
+
+def why_no_text(cell: Any) -> str | None:
+    """None for a text worth a document, else the reason why it is none."""
+    if cell is None:
+        return "absent"
+    if not isinstance(cell, str):
+        return "not_text"
+    return None if cell and not cell.isspace() else "blank"
+
+
+def check_encoding(name: str) -> None:
+    """Raises UserError for an encoding that Python does not know as one of texts."""
+    try:
+        io.TextIOWrapper(io.BytesIO(), encoding=name)
+    except (LookupError, ValueError) as error:  # ValueError: a NUL in the name
+        raise UserError(f"--encoding {name} is unknown; e.g. utf-8, latin-1, cp1252") from error
 
 
 def is_unicode(text: str) -> bool:

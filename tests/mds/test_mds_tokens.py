@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 from bioclinical.errors import UserError
 from bioclinical.mds.splits import EVAL, TRAIN, split_names, split_of
 from bioclinical.mds.tokens import Encoder, choose_wrapping, id_dtype
-from bioclinical.text.tables import Row
+from bioclinical.text.tables import TextRow
 from bioclinical.text.tokenization import load_tokenizer
 
 
@@ -68,19 +68,19 @@ def test_bad_wrappings(tokenizer):
 
 
 def rows(count):
-    return [Row(number, f"note {number}", f"patient {number // 10}") for number in range(count)]
+    return [TextRow(number, f"note {number}", f"patient {number // 10}") for number in range(count)]
 
 
 def test_the_key_alone_decides_the_split():
     kept = {row.key: split_of(row, 0.2) for row in rows(5000)}
-    assert all(split_of(Row(0, "other text", key), 0.2) == split for key, split in kept.items())
+    assert all(split_of(TextRow(0, "other text", key), 0.2) == split for key, split in kept.items())
     share = list(kept.values()).count(EVAL) / len(kept)
     assert 0.13 < share < 0.27
 
 
 def test_without_a_key_the_text_decides_and_equal_texts_stay_together():
     for row in rows(200):
-        assert split_of(Row(1, row.text, None), 0.5) == split_of(Row(2, row.text, ""), 0.5)
+        assert split_of(TextRow(1, row.text, None), 0.5) == split_of(TextRow(2, row.text, ""), 0.5)
 
 
 def test_a_larger_fraction_moves_documents_only_to_eval():

@@ -58,7 +58,7 @@ def test_own_texts_give_lengths_of_the_models_tokenizer(tiny_model, sample, note
     lines.write_text("a short line\n\nanother, longer line\n")
     drawn = from_texts(lines, tokenizer, None, 50).lengths
     assert set(drawn) == {len(tokenizer(t)["input_ids"]) for t in ("a short line", "another, longer line")}
-    for content, message in ((b"\n \n", "holds no text"), (b"\xff\n", "cannot be read")):
+    for content, message in ((b"\n \n", "holds no text"), (b"\xff\n", "not valid UTF-8")):
         lines.write_bytes(content)
         with pytest.raises(UserError, match=message):
             from_texts(lines, tokenizer, None, 5)

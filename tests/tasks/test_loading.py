@@ -1,5 +1,6 @@
 """What every task shares: splits, cache, checks, command line."""
 
+import gzip
 import json
 import shutil
 import subprocess
@@ -118,15 +119,19 @@ def write_csvs(tmp_path, train="t,l\nhello,x\n", encoding="utf-8"):
     [
         ("t,l\nhello,z\n", "utf-8", "a.csv' line 2: unknown label 'z'; Mine knows x, y"),
         ("t,l\nhello,\n", "utf-8", "line 2: the column 'l' is empty"),
-        ("t,l\nhello\n", "utf-8", "line 2: the row has fewer cells"),
-        ("t,l\na, b,x\n", "utf-8", "line 2: the row has more cells than the header"),
+        ("t,l\nhello\n", "utf-8", "line 2: 1 cells where the header has 2"),
+        ("t,l\na, b,x\n", "utf-8", "line 2: 3 cells where the header has 2"),
         ("t,l\n  ,x\n", "utf-8", "line 2: the document is empty"),
-        ("t,label\nhello,x\n", "utf-8", r"lacks the column\(s\) l; its header has t, label"),
-        ("secret words,x\n", "utf-8", "its first line is no such header"),
+        ("t,label\nhello,x\n", "utf-8", "no column 'l'; its first line names: 't', 'label'"),
+        ("secret words,x\n", "utf-8", "its first line has 2 cells and does not look like column names"),
         ("t,l\n", "utf-8", "the train split is empty"),
-        ("", "utf-8", "lacks the column"),
-        ('t,l\n"open,x\n', "utf-8", "unexpected end of data; check the quotes"),
-        ("t,l\nok,x\nj\u00e9,x\n", "latin-1", "line 3: byte 0xe9 is not valid UTF-8"),
+        ("", "utf-8", "is empty"),
+        ('t,l\n"open,x\n', "utf-8", "quotes do not pair up in the row that begins at line 2"),
+        (
+            "t,l\nok,x\nj\u00e9,x\n",
+            "latin-1",
+            "line 3: the text is not valid utf-8; repair the file or convert it to UTF-8",
+        ),
     ],
 )
 def test_bad_csv_is_one_sentence(tmp_path, train, encoding, message):
@@ -182,6 +187,19 @@ def test_one_file_without_splits(tmp_path):
     reader = DelimitedReader(files="all.csv", text_column="t", label_column="l")
     data = load_task(csv_task(reader=reader, labels=None), tmp_path / "raw")
     assert data.labels == ("x", "y") and [len(data.splits[split]) for split in SPLITS] == [14, 3, 3]
+
+
+def test_json_lines_and_gzip(tmp_path):
+    folder = tmp_path / "raw" / "mine"
+    folder.mkdir(parents=True)
+    lines = "".join(json.dumps({"t": f"row {i}", "l": i % 2, "other": None}) + "\n" for i in range(20))
+    (folder / "all.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    reader = DelimitedReader(files="all.jsonl.gz", text_column="t", label_column="l")
+    data = load_task(csv_task(reader=reader, labels=None), tmp_path / "raw")
+    assert data.labels == ("0", "1") and [len(data.splits[split]) for split in SPLITS] == [14, 3, 3]
+    (folder / "all.jsonl.gz").write_bytes(gzip.compress(b'{"t": "a", "l": ["x"]}\n'))
+    with pytest.raises(UserError, match="line 1: the column 'l' holds no text"):
+        load_task(csv_task(reader=reader, labels=None), tmp_path / "raw")
 
 
 def test_conll(tmp_path):
@@ -271,5 +289,5 @@ def test_real_chemprot_counts(real_data, tmp_path):
     (tmp_path / "raw" / "ChemProt").mkdir()
     for name in ("train", "dev", "test"):
         (tmp_path / "raw" / "ChemProt" / f"{name}.tsv").symlink_to(real_data / "chemprot_official_dev" / "dev.tsv")
-    with pytest.raises(UserError, match="its first line is no such header"):
+    with pytest.raises(UserError, match="its first line has 3 cells and does not look"):
         load_task(get_task("ChemProt"), tmp_path / "raw")

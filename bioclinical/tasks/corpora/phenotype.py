@@ -8,9 +8,9 @@ import pandas as pd
 
 from bioclinical.errors import UserError
 from bioclinical.files import invalid_utf8_message
-from bioclinical.tasks.readers.delimited import require_columns
 from bioclinical.tasks.splits import PAPER, Protocol, split_70_10_20
 from bioclinical.tasks.task import RawData, counted
+from bioclinical.text.columns import require_columns
 
 LABELS = (
     "ADVANCED.CANCER", "ADVANCED.HEART.DISEASE", "ADVANCED.LUNG.DISEASE", "ALCOHOL.ABUSE",

@@ -1,20 +1,19 @@
-"""Classification data in CSV or TSV files, one example a row: ChemProt, and files of a user's own."""
+"""Classification data in CSV, TSV or JSON lines files, one example a row: ChemProt, and files of a user's own."""
 
-import csv
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bioclinical.errors import UserError
-from bioclinical.files import invalid_utf8_message
 from bioclinical.tasks.splits import PAPER, Protocol, split_70_15_15
 from bioclinical.tasks.task import SPLITS, Example, RawData
+from bioclinical.text.tables import TableReader
 
 
 @dataclass(frozen=True)
 class DelimitedReader:
-    """Rows with a header, csv minimal quoting.
+    """Rows with a header and csv's minimal quoting, or (in a .jsonl file) JSON objects; each also with .gz.
 
     files: one file name, split 70/15/15 at random with seed 42, or three (train, validation, test).
     id_column: None numbers the rows. The text is kept as it stands ("NA" is text).
@@ -40,59 +39,40 @@ class DelimitedReader:
         return RawData(protocol.given(dict(zip(SPLITS, parts))), warnings=[])
 
     def read_file(self, path: Path) -> list[Example]:
+        """One example a row; blank lines are passed over. Raises UserError naming the line of a row that is none."""
         optional = [column for column in (self.id_column, self.group_column) if column]
-        columns = [self.text_column, self.label_column, *optional]
-        examples = []
-        for line, row in read_rows(path, columns, self.delimiter):
-            label = row[self.label_column].strip()
+        columns = dict.fromkeys([self.text_column, self.label_column, *optional])
+        delimiter = None if is_json_lines(path) else self.delimiter
+        examples: list[Example] = []
+        for row in TableReader(path, tuple(columns), delimiter=delimiter).rows():
+            if not row.cells:
+                continue
+            where = f"'{path}' line {row.line}"
+            cells = {column: as_text(row.cells[column], column, where) for column in columns}
+            label = cells[self.label_column].strip()
             if not label:
-                raise UserError(
-                    f"'{path}' line {line}: the column '{self.label_column}' is empty; every row needs a label"
-                )
-            examples.append(
-                {
-                    "id": row[self.id_column] if self.id_column else str(len(examples)),
-                    "text": row[self.text_column],
-                    "labels": label,
-                    "where": f"'{path}' line {line}",
-                }
-            )
+                raise UserError(f"{where}: the column '{self.label_column}' is empty; every row needs a label")
+            example: Example = {
+                "id": cells[self.id_column] if self.id_column else str(len(examples)),
+                "text": cells[self.text_column],
+                "labels": label,
+                "where": where,
+            }
             if self.group_column:
-                examples[-1]["group"] = re.match(self.group_pattern, row[self.group_column].strip())[0]
+                example["group"] = re.match(self.group_pattern, cells[self.group_column].strip())[0]
+            examples.append(example)
         return examples
 
 
-def read_rows(path: Path, columns: list[str], delimiter: str) -> list[tuple[int, dict[str, str]]]:
-    """(line number of the row's end, column -> cell) of every row.
-
-    Raises UserError for a header without the columns, a short row, broken quoting, or bytes that are not UTF-8.
-    """
-    csv.field_size_limit(sys.maxsize)
-    rows = []
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter=delimiter, strict=True)
-            require_columns(path, reader.fieldnames or [], columns)
-            for row in reader:
-                if None in row or None in row.values():  # DictReader's marks of a long and of a short row
-                    cells = f"{'more' if None in row else 'fewer'} cells than the header ({len(reader.fieldnames)})"
-                    raise UserError(f"'{path}' line {reader.line_num}: the row has {cells}")
-                rows.append((reader.line_num, row))
-    except csv.Error as error:
-        raise UserError(f"'{path}' line {reader.line_num}: {error}; check the quotes of this row") from error
-    except UnicodeDecodeError as error:
-        raise UserError(invalid_utf8_message(path)) from error
-    return rows
+def is_json_lines(path: Path) -> bool:
+    """Whether the file holds a JSON object a line; any other name means delimited cells."""
+    return path.name.lower().removesuffix(".gz").endswith(".jsonl")
 
 
-def require_columns(path: Path, present: list[str], wanted: list[str]) -> None:
-    """Raises UserError naming the missing columns and those present (column names only, never cells)."""
-    missing = [column for column in wanted if column not in present]
-    if missing:
-        # Without a header the first row is data, which must not be printed.
-        shown = (
-            f"; its header has {', '.join(present)}"
-            if set(present) & set(wanted)
-            else "; its first line is no such header"
-        )
-        raise UserError(f"'{path}' lacks the column(s) {', '.join(missing)}{shown}")
+def as_text(cell: Any, column: str, where: str) -> str:
+    """A cell as text; numbers of JSON lines are written out. Raises UserError for any other JSON value."""
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, (int, float)) and not isinstance(cell, bool):
+        return str(cell)
+    raise UserError(f"{where}: the column '{column}' holds no text; every row needs one")
