@@ -15,7 +15,7 @@ from bioclinical.errors import UserError
 from bioclinical.modeling.attention import plan_attention
 from bioclinical.modeling.packing import pack, positions_in_documents, unpack
 from bioclinical.modeling.rotary import rotary_table, rotate
-from bioclinical.modeling.window import WHOLE_DOCUMENT, Window
+from bioclinical.modeling.window import WHOLE_DOCUMENT, Window, causal
 
 IGNORED_LABEL = -100
 PACKED_CLASSES = (
@@ -64,10 +64,19 @@ def rope_theta(config: PretrainedConfig, layer_type: str) -> float:
     return config.global_rope_theta if local is None else local
 
 
-def encode(encoder: PreTrainedModel, input_ids: Tensor, cu_seqlens: Tensor, max_seqlen: int, backend: str) -> Tensor:
+def encode(
+    encoder: PreTrainedModel,
+    input_ids: Tensor,
+    cu_seqlens: Tensor,
+    max_seqlen: int,
+    backend: str,
+    is_causal: bool = False,
+) -> Tensor:
     """Hidden states (tokens, hidden) of a pack, as a ModernBertModel gives them for each document alone.
 
-    input_ids: (tokens,). Raises UserError for an empty pack and for documents longer than the model's positions.
+    input_ids: (tokens,). is_causal: no token sees those after it (global layers: all before it, local ones: itself and
+    half the window before), as in the causal phase of arXiv 2605.12438; weights and positions are the same. Raises
+    UserError for an empty pack and for documents longer than the model's positions.
     """
     config = encoder.config
     tokens = len(input_ids)
@@ -85,7 +94,7 @@ def encode(encoder: PreTrainedModel, input_ids: Tensor, cu_seqlens: Tensor, max_
     dtype = compute_dtype(encoder.layers[0].attn.Wqkv.weight)
     dropout = config.attention_dropout if encoder.training else 0.0
     plan = functools.partial(plan_attention, backend, cu_seqlens, tokens, max_seqlen, dtype=dtype, dropout=dropout)
-    plans = {kind: plan(kind.window) for kind in set(kinds)}
+    plans = {kind: plan(causal(kind.window) if is_causal else kind.window) for kind in set(kinds)}
     hidden = encoder.embeddings(input_ids)
     for layer, kind in zip(encoder.layers, kinds):
         run = functools.partial(run_layer, layer, attend=plans[kind], table=tables[kind])

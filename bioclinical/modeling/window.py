@@ -7,6 +7,11 @@ Window = tuple[int | None, int | None]
 WHOLE_DOCUMENT: Window = (None, None)
 
 
+def causal(window: Window) -> Window:
+    """The same window without the tokens that come after."""
+    return window[0], 0
+
+
 def within(window: Window, longest: int) -> tuple[int, int]:
     """Both sides as numbers: no more than the others of the longest document, in tokens."""
     left, right = (longest - 1 if side is None else min(side, longest - 1) for side in window)

@@ -110,11 +110,11 @@ def test_bf16(autocast):
     assert all(torch.isfinite(p.grad).all() for p in model.parameters())
 
 
-def encode_documents(encoder, documents: list[torch.Tensor]) -> list[torch.Tensor]:
+def encode_documents(encoder, documents: list[torch.Tensor], **options) -> list[torch.Tensor]:
     lengths = [len(document) for document in documents]
     cu_seqlens = torch.tensor([0, *lengths]).cumsum(0).to(torch.int32)
     with torch.no_grad():
-        return encode(encoder, torch.cat(documents), cu_seqlens, max(lengths), "banded_sdpa").split(lengths)
+        return encode(encoder, torch.cat(documents), cu_seqlens, max(lengths), "banded_sdpa", **options).split(lengths)
 
 
 def random_documents(lengths: list[int], seed: int) -> list[torch.Tensor]:
@@ -261,3 +261,25 @@ def test_the_packed_model_is_saved_like_any_other(tmp_path):
     assert loaded.config.architectures == ["ModernBertForSequenceClassification"]
     with torch.no_grad():
         assert_close(model(**inputs).logits, loaded(**inputs).logits, FP32_BOUND)
+
+
+def test_causal_hidden_states_equal_those_under_causal_masks():
+    """Oracle: transformers' eager attention, its two masks replaced by written-out causal ones."""
+    model, (document,) = build(ModernBertModel), random_documents([300], seed=1)
+    before = torch.arange(300)[:, None] - torch.arange(300)
+    masks = [torch.zeros(300, 300).masked_fill((before < 0) | (before > reach), -torch.inf) for reach in (300, 64)]
+    model._update_attention_mask = lambda *_, **__: [mask[None, None] for mask in masks]
+    with torch.no_grad():
+        expected = model(input_ids=document[None]).last_hidden_state[0]
+    (ours,) = encode_documents(model, [document], is_causal=True)
+    assert_close(ours, expected, FP32_BOUND)
+    keys_seen = [int((masks[1][query] == 0).sum()) for query in (0, 64, 65, 200)]
+    assert keys_seen == [1, 65, 65, 65]
+
+
+def test_causal_hidden_states_depend_on_nothing_later():
+    model = build(ModernBertModel)
+    documents = random_documents([200, 1, 130], seed=2)
+    changed = [torch.cat((document[:-1], (document[-1:] + 1) % 100 + 3)) for document in documents]
+    for one, other in zip(*(encode_documents(model, given, is_causal=True) for given in (documents, changed))):
+        assert torch.equal(one[:-1], other[:-1]) and not torch.equal(one[-1], other[-1])
