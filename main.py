@@ -22,7 +22,8 @@ from bioclinical.files import atomic_path, make_folder, remove
 from bioclinical.finetuning.run import Outcome, finetune
 from bioclinical.finetuning.settings import Settings
 from bioclinical.finetuning.trainer import NonFiniteError
-from bioclinical.results import Identity, Result, is_finished, write_result
+from bioclinical.results.identity import Identity
+from bioclinical.results.store import Result, is_finished, write_result
 from bioclinical.runtime import machine, provenance
 from bioclinical.tasks.loading import load_task
 from bioclinical.tasks.splits import PROTOCOLS, SPLIT_SEED, Protocol

@@ -13,7 +13,8 @@ import pandas as pd
 from bioclinical.errors import run_cli
 from bioclinical.files import make_folder, write_text
 from bioclinical.pretraining.progress import read_metrics
-from bioclinical.results import read_results, table
+from bioclinical.results.collection import read_results
+from bioclinical.results.table import table
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

@@ -7,7 +7,10 @@ import sys
 import pytest
 
 from bioclinical.finetuning.settings import Settings
-from bioclinical.results import Identity, read_results, table, to_markdown, write_result
+from bioclinical.results.collection import read_results
+from bioclinical.results.identity import Identity
+from bioclinical.results.store import write_result
+from bioclinical.results.table import table, to_markdown
 
 
 def identity(seed=42, **changes):

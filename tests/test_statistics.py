@@ -9,11 +9,14 @@ import pytest
 from scipy import stats
 from test_results import identity, result
 
-from bioclinical import results as results_module
 from bioclinical.errors import UserError, run_cli
 from bioclinical.finetuning.evaluation import calibration
 from bioclinical.metrics import entity_metrics, multi_label_metrics, single_label_metrics
-from bioclinical.results import compared, read_results, table, write_result
+from bioclinical.results import __main__ as results_module
+from bioclinical.results.collection import read_results
+from bioclinical.results.compare import compared
+from bioclinical.results.store import write_result
+from bioclinical.results.table import table
 from bioclinical.statistics import (
     calibration_error,
     compare,
