@@ -24,9 +24,9 @@ from transformers import DataCollatorForLanguageModeling, Trainer, TrainerCallba
 
 from bioclinical.errors import run_cli
 from bioclinical.files import write_json
-from bioclinical.pretraining import run as pretraining_run
-from bioclinical.pretraining.architecture import hf_config, new_model
-from bioclinical.pretraining.config import load_config
+from bioclinical.pretraining.architectures.modernbert import hf_config, new_model
+from bioclinical.pretraining.recipe.load import load_config
+from bioclinical.pretraining.training import run as pretraining_run
 from bioclinical.runtime import provenance
 from bioclinical.text.tokenization import load_tokenizer
 

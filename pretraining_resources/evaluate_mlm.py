@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bioclinical.errors import run_cli
 from bioclinical.files import write_json
-from bioclinical.pretraining.config import load_config
-from bioclinical.pretraining.evaluation import evaluate
+from bioclinical.pretraining.recipe.load import load_config
+from bioclinical.pretraining.training.evaluation import evaluate
 
 
 def main() -> None:

@@ -6,8 +6,8 @@ python export_to_hf.py --checkpoint checkpoints/RUN/latest-rank0.pt --out my-enc
 import argparse
 from pathlib import Path
 
+from bioclinical.checkpoints.export import export
 from bioclinical.errors import run_cli
-from bioclinical.pretraining.export import export
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ Relative paths, also those in the YAML, are relative to the working directory.
 import argparse
 
 from bioclinical.errors import run_cli
-from bioclinical.pretraining.check import check
-from bioclinical.pretraining.config import load_config
-from bioclinical.pretraining.run import run
+from bioclinical.pretraining.recipe.load import load_config
+from bioclinical.pretraining.training.check import check
+from bioclinical.pretraining.training.run import run
 
 
 def main() -> None:

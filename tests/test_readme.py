@@ -11,7 +11,7 @@ import pytest
 from repository import ROOT
 
 import main
-from bioclinical.pretraining.config import load_config
+from bioclinical.pretraining.recipe.load import load_config
 
 README = (ROOT / "README.md").read_text()
 SETUP_COMMANDS = ["bash scripts/quickstart.sh", "bash scripts/test.sh"]  # CI runs these two

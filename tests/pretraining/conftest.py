@@ -7,8 +7,8 @@ import pytest
 from omegaconf import DictConfig
 from pretraining_setup import CONFIGS, write_mds
 
-from bioclinical.pretraining.config import load_config
-from bioclinical.pretraining.run import run
+from bioclinical.pretraining.recipe.load import load_config
+from bioclinical.pretraining.training.run import run
 from bioclinical.text.tokenization import load_tokenizer
 
 

@@ -9,16 +9,16 @@ from omegaconf import OmegaConf
 from pretraining_setup import CONFIGS
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer, ModernBertForMaskedLM
 
+from bioclinical.checkpoints import export as export_module
+from bioclinical.checkpoints.export import export
+from bioclinical.checkpoints.read import hf_name, load_checkpoint, optimizer_state
+from bioclinical.checkpoints.start import start_from
 from bioclinical.errors import RunFailed, UserError
-from bioclinical.modeling.flexbert import hf_name, load_checkpoint, optimizer_state
-from bioclinical.pretraining import export as export_module
-from bioclinical.pretraining.architecture import hf_config
-from bioclinical.pretraining.config import load_config
-from bioclinical.pretraining.evaluation import evaluate, load
-from bioclinical.pretraining.export import export
-from bioclinical.pretraining.optimizer import parameter_groups
-from bioclinical.pretraining.run import build, run
-from bioclinical.pretraining.starting import start_from
+from bioclinical.pretraining.architectures.modernbert import hf_config
+from bioclinical.pretraining.recipe.load import load_config
+from bioclinical.pretraining.training.evaluation import evaluate, load
+from bioclinical.pretraining.training.optimizer import parameter_groups
+from bioclinical.pretraining.training.run import build, run
 from bioclinical.text.tokenization import load_tokenizer
 
 SHAPES = flexbert_shapes(4, 32, 48, 504)

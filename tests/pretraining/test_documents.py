@@ -5,7 +5,7 @@ import pytest
 from pretraining_setup import write_mds
 
 from bioclinical.errors import UserError
-from bioclinical.pretraining.documents import Documents, Windows, open_documents
+from bioclinical.pretraining.data.documents import Documents, Windows, open_documents
 from bioclinical.text.tokenization import load_tokenizer
 
 VOCABULARY = 500

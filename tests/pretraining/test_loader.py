@@ -7,10 +7,10 @@ from pretraining_setup import write_mds
 
 from bioclinical.errors import UserError
 from bioclinical.modeling.modernbert import IGNORED_LABEL
-from bioclinical.pretraining.documents import Windows, open_documents
-from bioclinical.pretraining.loader import PackedLoader, RowReader, data_spec
-from bioclinical.pretraining.masking import Masking
-from bioclinical.pretraining.packer import Geometry, Packer
+from bioclinical.pretraining.data.documents import Windows, open_documents
+from bioclinical.pretraining.data.loader import PackedLoader, RowReader, data_spec
+from bioclinical.pretraining.data.packer import Geometry, Packer
+from bioclinical.pretraining.objectives.masked_tokens import Masking
 from bioclinical.text.tokenization import load_tokenizer
 
 VOCABULARY = 504

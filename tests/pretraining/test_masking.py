@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bioclinical.modeling.modernbert import IGNORED_LABEL
-from bioclinical.pretraining.masking import Masking
+from bioclinical.pretraining.objectives.masked_tokens import Masking
 from bioclinical.text.tokenization import load_tokenizer
 
 VOCABULARY = 504

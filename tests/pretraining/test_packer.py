@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bioclinical.pretraining.packer import Geometry, Packer, State
+from bioclinical.pretraining.data.packer import Geometry, Packer, State
 
 
 def lognormal(count: int, seed: int = 0) -> np.ndarray:

@@ -5,7 +5,7 @@ from omegaconf import OmegaConf
 from pretraining_setup import CONFIGS
 
 from bioclinical.errors import UserError
-from bioclinical.pretraining.config import load_config
+from bioclinical.pretraining.recipe.load import load_config
 
 NAMES = ("phase1/phase1_base", "phase1/phase1_large", "phase2/phase2_base", "phase2/phase2_large",
          "phase2/_phase2_bio_base", "phase2/_phase2_bio_large")  # fmt: skip

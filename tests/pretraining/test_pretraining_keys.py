@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-import bioclinical.pretraining.run as run_module
-from bioclinical.pretraining import schema
-from bioclinical.pretraining.run import build, build_trainer
+import bioclinical.pretraining.training.run as run_module
+from bioclinical.pretraining.recipe import schema
+from bioclinical.pretraining.training.run import build, build_trainer
 
 # A second value for each key; keys whose effect needs a whole run are tested in test_pretraining_run.py.
 OTHER = {

@@ -9,7 +9,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from bioclinical.pretraining.optimizer import StableAdamW, build_optimizer, gradient_norm, parameter_groups
+from bioclinical.pretraining.training.optimizer import StableAdamW, build_optimizer, gradient_norm, parameter_groups
 
 
 def reference_step(p, g, m, v, t, lr, b1, b2, eps, decay, max_lr):

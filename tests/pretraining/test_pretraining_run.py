@@ -15,13 +15,13 @@ import torch
 from pretraining_setup import CONFIGS, write_mds
 from repository import ROOT
 
+from bioclinical.checkpoints.read import load_checkpoint
+from bioclinical.checkpoints.save import newest_whole
 from bioclinical.errors import RunFailed, UserError, is_disk_full
-from bioclinical.modeling.flexbert import load_checkpoint
-from bioclinical.pretraining.check import check
-from bioclinical.pretraining.checkpoints import newest_whole
-from bioclinical.pretraining.data import eval_batches, note_on_batch, train_batches
-from bioclinical.pretraining.progress import read_metrics
-from bioclinical.pretraining.run import run
+from bioclinical.pretraining.data.split_loader import eval_batches, note_on_batch, train_batches
+from bioclinical.pretraining.training.check import check
+from bioclinical.pretraining.training.progress import read_metrics
+from bioclinical.pretraining.training.run import run
 
 NO_DROPOUT = {"model.model_config.attn_out_dropout_prob": 0.0}
 
@@ -166,7 +166,7 @@ def test_other_data_are_refused_on_resume(train, mds, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_step(train, monkeypatch, tmp_path):
-    from bioclinical.pretraining import masked_lm
+    from bioclinical.pretraining.training import composer_model as masked_lm
 
     real = masked_lm.mlm_loss
     calls = iter(range(100))

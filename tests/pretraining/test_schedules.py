@@ -5,7 +5,7 @@ from composer.core import Time
 from omegaconf import OmegaConf
 
 from bioclinical.errors import UserError
-from bioclinical.pretraining.schedules import build_schedule
+from bioclinical.pretraining.training.schedules import build_schedule
 
 END = Time.from_timestring("1000tok")
 

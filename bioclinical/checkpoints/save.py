@@ -13,7 +13,7 @@ from composer.utils import checkpoint, create_interval_scheduler, dist, reproduc
 
 from bioclinical.errors import RunFailed, UserError
 from bioclinical.files import atomic_path, remove
-from bioclinical.pretraining.loader import PackedLoader
+from bioclinical.pretraining.data.loader import PackedLoader
 
 LATEST = "latest-rank0.pt"
 

@@ -11,7 +11,7 @@ from composer.core import State, Time
 from omegaconf import DictConfig
 
 from bioclinical.errors import UserError
-from bioclinical.pretraining.config import parse_time
+from bioclinical.pretraining.recipe.load import parse_time
 
 Schedule = Callable[[float], float]
 

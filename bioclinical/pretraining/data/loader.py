@@ -20,9 +20,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from bioclinical.errors import UserError
 from bioclinical.modeling.modernbert import IGNORED_LABEL
-from bioclinical.pretraining.documents import Windows
-from bioclinical.pretraining.masking import Masking
-from bioclinical.pretraining.packer import Packer, State, Unit
+from bioclinical.pretraining.data.documents import Windows
+from bioclinical.pretraining.data.packer import Packer, State, Unit
+from bioclinical.pretraining.objectives.masked_tokens import Masking
 
 Batch = dict[str, list[dict[str, Any]]]
 

@@ -9,16 +9,16 @@ from composer.trainer.trainer import get_precision_context
 from composer.utils import dist, get_device
 from omegaconf import DictConfig
 
+from bioclinical.checkpoints.save import newest_whole
+from bioclinical.checkpoints.start import start_from
 from bioclinical.errors import UserError
 from bioclinical.mds.inspection import damaged_shards
 from bioclinical.mds.shards import read_index
-from bioclinical.pretraining.checkpoints import newest_whole
-from bioclinical.pretraining.config import parse_time
-from bioclinical.pretraining.loader import share_of
-from bioclinical.pretraining.progress import duration
-from bioclinical.pretraining.run import Parts, build, expect_device
-from bioclinical.pretraining.schedules import build_schedule
-from bioclinical.pretraining.starting import start_from
+from bioclinical.pretraining.data.loader import share_of
+from bioclinical.pretraining.recipe.load import parse_time
+from bioclinical.pretraining.training.progress import duration
+from bioclinical.pretraining.training.run import Parts, build, expect_device
+from bioclinical.pretraining.training.schedules import build_schedule
 from bioclinical.runtime.machine import peak_memory_bytes
 
 PROBE_TOKENS_ON_CPU = 2048

@@ -13,19 +13,25 @@ from composer.loggers import FileLogger, LoggerDestination, TensorboardLogger, W
 from composer.utils import dist, get_device
 from omegaconf import DictConfig, OmegaConf
 
+from bioclinical.checkpoints.save import Checkpoints, expect_no_checkpoints, has_ended, newest_whole
+from bioclinical.checkpoints.start import start_from
 from bioclinical.errors import UserError, first_line
 from bioclinical.files import make_folder, write_text
 from bioclinical.modeling.backend_choice import choose_packed_backend
-from bioclinical.pretraining.architecture import hf_config, new_model
-from bioclinical.pretraining.callbacks import build_callbacks
-from bioclinical.pretraining.checkpoints import Checkpoints, expect_no_checkpoints, has_ended, newest_whole
-from bioclinical.pretraining.config import parse_time
-from bioclinical.pretraining.data import SplitLoader, build_loader, eval_batches, note_on_batch, train_batches
-from bioclinical.pretraining.masked_lm import PackedMaskedLM
-from bioclinical.pretraining.optimizer import build_optimizer
-from bioclinical.pretraining.progress import Progress
-from bioclinical.pretraining.schedules import build_schedule, composer_schedule
-from bioclinical.pretraining.starting import start_from
+from bioclinical.pretraining.architectures.modernbert import hf_config, new_model
+from bioclinical.pretraining.data.split_loader import (
+    SplitLoader,
+    build_loader,
+    eval_batches,
+    note_on_batch,
+    train_batches,
+)
+from bioclinical.pretraining.recipe.load import parse_time
+from bioclinical.pretraining.training.callbacks import build_callbacks
+from bioclinical.pretraining.training.composer_model import PackedMaskedLM
+from bioclinical.pretraining.training.optimizer import build_optimizer
+from bioclinical.pretraining.training.progress import Progress
+from bioclinical.pretraining.training.schedules import build_schedule, composer_schedule
 from bioclinical.runtime.machine import Choice
 from bioclinical.text.tokenization import load_tokenizer
 

@@ -7,9 +7,9 @@ import torch
 from composer.core import Timestamp
 from omegaconf import DictConfig
 
-from bioclinical.modeling.flexbert import Checkpoint, hf_name, load_checkpoint, load_pretrained, load_weights
-from bioclinical.pretraining.architecture import stored_config
-from bioclinical.pretraining.masked_lm import PackedMaskedLM
+from bioclinical.checkpoints.read import Checkpoint, hf_name, load_checkpoint, load_pretrained, load_weights
+from bioclinical.pretraining.architectures.modernbert import stored_config
+from bioclinical.pretraining.training.composer_model import PackedMaskedLM
 from bioclinical.text.tokenization import load_tokenizer
 
 # What changes the computation and leaves no trace in the tensors' shapes.

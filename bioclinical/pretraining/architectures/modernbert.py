@@ -7,11 +7,11 @@ from omegaconf import DictConfig, OmegaConf
 from transformers import ModernBertConfig, ModernBertForMaskedLM, PreTrainedTokenizerFast
 from transformers.activations import ACT2FN
 
+from bioclinical.checkpoints.read import Checkpoint
 from bioclinical.errors import UserError
-from bioclinical.modeling.flexbert import Checkpoint
 from bioclinical.modeling.modernbert import set_output_dropout
-from bioclinical.pretraining import schema
-from bioclinical.pretraining.config import check_section
+from bioclinical.pretraining.recipe import schema
+from bioclinical.pretraining.recipe.load import check_section
 
 SPECIAL_IDS = {
     "pad_token_id": "pad_token_id",

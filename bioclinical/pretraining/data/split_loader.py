@@ -9,11 +9,11 @@ from omegaconf import DictConfig
 from transformers import PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
-from bioclinical.pretraining.config import parse_time
-from bioclinical.pretraining.documents import Windows, open_documents
-from bioclinical.pretraining.loader import PackedLoader, RowReader, data_spec
-from bioclinical.pretraining.masking import Masking
-from bioclinical.pretraining.packer import Geometry, Packer
+from bioclinical.pretraining.data.documents import Windows, open_documents
+from bioclinical.pretraining.data.loader import PackedLoader, RowReader, data_spec
+from bioclinical.pretraining.data.packer import Geometry, Packer
+from bioclinical.pretraining.objectives.masked_tokens import Masking
+from bioclinical.pretraining.recipe.load import parse_time
 
 # Sequences per GPU of the published recipes, by hidden size: 8 GPUs each.
 PUBLISHED_BATCH_PER_GPU = {768: 72, 1024: 77}

@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bioclinical.errors import UserError, first_line
-from bioclinical.pretraining import schema
-from bioclinical.pretraining.schema import REQUIRED, Key
+from bioclinical.pretraining.recipe import schema
+from bioclinical.pretraining.recipe.schema import REQUIRED, Key
 
 UNITS = ("tok", "ba", "sp")
 NAMES = {

@@ -8,14 +8,14 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 from transformers import ModernBertForMaskedLM
 
+from bioclinical.checkpoints.read import load_weights
+from bioclinical.checkpoints.start import load_source
 from bioclinical.errors import UserError
 from bioclinical.modeling.backend_choice import choose_packed_backend
-from bioclinical.modeling.flexbert import load_weights
-from bioclinical.pretraining.architecture import hf_config, new_model, stored_config
-from bioclinical.pretraining.data import build_loader, eval_batches
-from bioclinical.pretraining.masked_lm import PackedMaskedLM
-from bioclinical.pretraining.run import expect_device
-from bioclinical.pretraining.starting import load_source
+from bioclinical.pretraining.architectures.modernbert import hf_config, new_model, stored_config
+from bioclinical.pretraining.data.split_loader import build_loader, eval_batches
+from bioclinical.pretraining.training.composer_model import PackedMaskedLM
+from bioclinical.pretraining.training.run import expect_device
 from bioclinical.text.tokenization import load_tokenizer
 
 

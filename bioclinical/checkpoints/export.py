@@ -15,13 +15,13 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from bioclinical.checkpoints.read import Checkpoint, load_checkpoint, load_weights
 from bioclinical.errors import RunFailed, UserError
 from bioclinical.files import atomic_path
-from bioclinical.modeling.flexbert import Checkpoint, load_checkpoint, load_weights
 from bioclinical.modeling.modernbert import encode, layer_kinds
 from bioclinical.modeling.window import WHOLE_DOCUMENT
-from bioclinical.pretraining.architecture import flex_config, stored_config
-from bioclinical.pretraining.config import read_yaml
+from bioclinical.pretraining.architectures.modernbert import flex_config, stored_config
+from bioclinical.pretraining.recipe.load import read_yaml
 from bioclinical.text.tokenization import load_tokenizer
 
 PUBLISHED_TOKENIZER = "answerdotai/ModernBERT-base"  # base and large share it

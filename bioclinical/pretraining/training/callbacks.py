@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from bioclinical.errors import RunFailed
-from bioclinical.pretraining.optimizer import gradient_norm
+from bioclinical.pretraining.training.optimizer import gradient_norm
 
 COMPOSERS = {
     "speed_monitor": SpeedMonitor,
