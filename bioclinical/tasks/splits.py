@@ -1,7 +1,7 @@
 """The published random splits, by the libraries that made them (their permutations decide comparability), and the
 strict ones, which keep what belongs together on one side."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +19,14 @@ Splits = dict[str, list[Example]]
 
 @dataclass(frozen=True)
 class Protocol:
-    """How raw files become examples: `paper` as published, faults included; `strict` repaired, split by group."""
+    """How raw files become examples: `paper` as published, faults included; `strict` repaired, split by group.
+
+    fold: which one of a task's published folds; None for tasks without, or for a task's own default.
+    """
 
     name: str = "paper"
     split_seed: int = SPLIT_SEED
+    fold: int | None = None
 
     def __post_init__(self) -> None:
         if self.name not in PROTOCOLS:
@@ -36,8 +40,9 @@ class Protocol:
 
     @property
     def label(self) -> str:
-        """What results and tables call it: another split is another test set, so its seed is named."""
-        return self.name if self.split_seed == SPLIT_SEED else f"{self.name}-split{self.split_seed}"
+        """What results and tables call it: another split is another test set, so its seed and fold are named."""
+        seed = "" if self.split_seed == SPLIT_SEED else f"-split{self.split_seed}"
+        return self.name + seed + ("" if self.fold is None else f"-fold{self.fold}")
 
     def split(
         self, examples: list[Example], published: Callable[[list[Example]], Splits], shares: tuple[float, float]
@@ -67,6 +72,23 @@ def grouped_split(examples: list[Example], shares: tuple[float, float], seed: in
     order = np.random.default_rng(seed).permutation(len(groups))
     side = {groups[i]: "test" if k < test else "validation" for k, i in enumerate(order[: test + validation])}
     return {split: [e for e in examples if side.get(group_of(e), "train") == split] for split in SPLITS}
+
+
+def held_out(names: Iterable[str], share: float, seed: int = SPLIT_SEED) -> set[str]:
+    """That share of the names (patients, notes, questions; rounded up), drawn whatever their order."""
+    ordered = sorted(set(names))
+    kept = int(len(ordered) * (1 - share) + 1e-9)
+    order = np.random.default_rng(seed).permutation(len(ordered))
+    return {ordered[i] for i in order[kept:]}
+
+
+def hold_out_groups(
+    examples: list[Example], share: float, seed: int = SPLIT_SEED
+) -> tuple[list[Example], list[Example]]:
+    """(kept, held out): whole groups are held out, for data that come without a validation part."""
+    chosen = held_out((group_of(example) for example in examples), share, seed)
+    kept = [example for example in examples if group_of(example) not in chosen]
+    return kept, [example for example in examples if group_of(example) in chosen]
 
 
 def split_70_15_15(examples: list[Example]) -> dict[str, list[Example]]:
