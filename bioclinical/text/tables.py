@@ -92,6 +92,8 @@ class TableReader:
 
     columns: the cells wanted of each row.
     delimiter: of the cells, whatever the file's name; None: by the suffix, which must then be a known one.
+    header: the names of all columns, for a file whose first line is a row.  skip_lines: passed over before it.
+    quoted: False where a quote is a character like any other.
     on_bad_rows: a row that cannot be trusted (bytes outside the encoding, a wrong number of cells, broken JSON) raises
         UserError with its line ("error", None), or is left out and counted in `skipped` by reason ("skip"). None: the
         user was not asked, so the sentences name no flag. Broken quoting always raises, because nobody knows where such
@@ -104,12 +106,18 @@ class TableReader:
         columns: Sequence[str],
         *,
         delimiter: str | None = None,
+        header: Sequence[str] | None = None,
+        skip_lines: int = 0,
+        quoted: bool = True,
         encoding: str = "utf-8",
         on_bad_rows: Literal["error", "skip"] | None = None,
     ):
         self.path = Path(path)
         self.columns = tuple(columns)
         self.delimiter = delimiter or DELIMITERS.get(stem_and_suffix(self.path)[1])  # None: JSON lines
+        self.header = None if header is None else list(header)
+        self.skip_lines = skip_lines
+        self.quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
         self.encoding = encoding
         self.on_bad_rows = on_bad_rows
         self.row_count = 0
@@ -176,17 +184,19 @@ class TableReader:
     def delimited_records(self, lines: TextIO) -> Iterator[tuple[int, dict[str, Any] | Flaw]]:
         """The records of a .csv or .tsv, below the line that names the columns."""
         csv.field_size_limit(LONGEST_CELL)
-        reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
-        header: list[str] | None = None
-        places: dict[str, int] = {}
+        for _ in range(self.skip_lines):
+            next(lines, None)
+        reader = csv.reader(lines, delimiter=self.delimiter, strict=True, quoting=self.quoting)
+        header = self.header
+        places = {column: header.index(column) for column in self.columns} if header else {}
         while True:
-            line = reader.line_num + 1
+            line = self.skip_lines + reader.line_num + 1
             try:
                 cells = next(reader)
             except StopIteration:
                 break
             except csv.Error as error:
-                raise UserError(self.broken_quoting(line, reader.line_num, error)) from error
+                raise UserError(self.broken_quoting(line, self.skip_lines + reader.line_num, error)) from error
             if header is None:
                 header = cells
                 self.require_columns(header)
@@ -194,11 +204,19 @@ class TableReader:
             elif not cells:
                 yield line, {}
             elif len(cells) != len(header):
-                yield line, Flaw("wrong_cell_count", f"{len(cells)} cells where the header has {len(header)}")
+                yield (
+                    line,
+                    Flaw("wrong_cell_count", f"{len(cells)} cells where {self.described} {len(header)}"),
+                )
             else:
                 yield line, {column: cells[place] for column, place in places.items()}
         if header is None:
             raise UserError(f"'{self.path}' is empty")
+
+    @property
+    def described(self) -> str:
+        """What says how many cells a row has."""
+        return "the header has" if self.header is None else "this format has"
 
     def broken_quoting(self, first: int, last: int, error: csv.Error) -> str:
         """The sentence for a row whose quotes do not pair up."""

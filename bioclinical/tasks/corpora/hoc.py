@@ -76,14 +76,21 @@ def read_blurb(path: Path) -> Iterator[Example]:
 def read_blue(path: Path) -> Iterator[Example]:
     """The sentences of one of BLUE's files. Raises UserError for an unknown label, and for one of BLURB's files."""
     names = ("index", "sentence", "labels")
-    for row in TableReader(path, names, delimiter="\t", header=names, first_row=1).rows():
+    for row in TableReader(path, names, delimiter="\t", header=names, skip_lines=named_lines(path)).rows():
         where = f"'{path}' line {row.line}"
-        if not SENTENCE_ID.fullmatch(row.cells["index"]) and FLAGS.fullmatch(row.cells["index"]):
+        if FLAGS.fullmatch(row.cells["index"]):
             raise UserError(f"{where}: this is BLURB's file of HoC; the task HoC reads it")
         found = [name.strip() for name in row.cells["labels"].split(",") if name.strip()]
         if unknown := set(found) - set(LABELS):
             raise UserError(f"{where}: an unknown label of {len(min(unknown))} characters; known: {', '.join(LABELS)}")
         yield sentence(row.cells["index"], row.cells["sentence"], [int(name in found) for name in LABELS], where)
+
+
+def named_lines(path: Path) -> int:
+    """1 where the first line of one of BLUE's files names columns (four of them, where the rows have three), else 0."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        first = file.readline()
+    return 0 if SENTENCE_ID.fullmatch(first.split("\t")[0]) else 1
 
 
 def sentence(index: str, text: str, flags: list[int], where: str) -> Example:

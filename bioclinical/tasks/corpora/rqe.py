@@ -47,7 +47,7 @@ def read_pairs(path: Path, counts: Counter[str]) -> list[Example]:
         label = attribute(pair, "value", path)
         if label not in LABELS:
             raise UserError(f"{where}: its value is neither true nor false")
-        asked, answered = (" ".join(text.split()) for text in texts)
+        asked, answered = (text.strip() for text in texts)
         if not asked or not answered:
             counts["pair(s) with an empty question left out"] += 1
             continue
