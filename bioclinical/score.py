@@ -1,7 +1,7 @@
 """Scores of prediction files made by any program, by the rules of each task's official one.
 
 python -m bioclinical.score squad2 dev-v2.0.json predictions.json [--na_prob values.json] [--threshold 1.0]
-python -m bioclinical.score squad1 | bioasq | rouge | choice | ner GOLD PRED ...   (--help says the forms)
+python -m bioclinical.score squad1 | bioasq | rouge | choice | ner | hoc GOLD PRED ...   (--help says the forms)
 
 A table for people, then as the last line one JSON object: the official program's names, values not rounded.
 """
@@ -25,6 +25,10 @@ FORMS = {
         "JSON lines: id, prediction (a letter, or a log-likelihood per option)",
     ),
     "ner": ("token<TAB>tag, a blank line between sentences", "the same tokens with predicted tags"),
+    "hoc": (
+        "BLURB's TSV (labels, sentence, index) or BLUE's (index, sentence, labels)",
+        "the same rows, predicted labels",
+    ),
 }
 Scores = dict[str, Any]
 
@@ -53,6 +57,9 @@ def parse_args() -> argparse.Namespace:
     )
     commands["bioasq"].add_argument("--edition", type=int, default=5, help="of the rules: 3, 5 (default) or 9")
     commands["rouge"].add_argument("--stem", action="store_true", help="with the Porter stemmer (BioMedLM)")
+    commands["hoc"].add_argument(
+        "--rule", choices=("blue", "blurb"), default="blurb", help="whose F1 over abstracts (default: blurb)"
+    )
     return parser.parse_args()
 
 
@@ -205,7 +212,37 @@ def first_difference(golds: Sequence[Mapping[str, Any]], predictions: Sequence[M
     return (same.index(False) if False in same else len(same)) + 1
 
 
-COMMANDS = {"squad2": squad2, "squad1": squad1, "bioasq": bioasq, "rouge": rouge, "choice": choice, "ner": ner}
+def hoc(args: argparse.Namespace) -> Scores:
+    from bioclinical.metrics.abstracts import AbstractExampleF1, AbstractMicroF1
+
+    golds, predictions = read_hoc(Path(args.gold)), read_hoc(Path(args.predictions))
+    predicted = {example["id"]: example["labels"] for example in predictions}
+    missing = [gold["id"] for gold in golds if gold["id"] not in predicted]
+    if missing:
+        raise UserError(f"'{args.predictions}' lacks {len(missing)} of {len(golds)} rows, the first is {missing[0]}")
+    rows = [{"id": g["id"], "group": g["group"], "gold": g["labels"], "predicted": predicted[g["id"]]} for g in golds]
+    metric = AbstractMicroF1() if args.rule == "blurb" else AbstractExampleF1()
+    return {metric.name: metric.score(rows), "sentences": len(rows), "abstracts": len({g["group"] for g in golds})}
+
+
+def read_hoc(path: Path) -> list[dict[str, Any]]:
+    """The sentences of one of BLURB's or BLUE's files, told apart by their first line."""
+    from bioclinical.tasks.corpora.hoc import read_blue, read_blurb
+
+    with open(path, encoding="utf-8", errors="replace") as file:
+        is_blurb = file.readline().split("\t")[0] == "labels"
+    return list(read_blurb(path) if is_blurb else read_blue(path))
+
+
+COMMANDS = {
+    "squad2": squad2,
+    "squad1": squad1,
+    "bioasq": bioasq,
+    "rouge": rouge,
+    "choice": choice,
+    "ner": ner,
+    "hoc": hoc,
+}
 
 
 if __name__ == "__main__":

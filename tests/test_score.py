@@ -75,6 +75,18 @@ def test_rouge_choice_and_ner(run_score):
     assert (found["overall_precision"], found["overall_recall"], found["X"]["f1"]) == (1.0, 0.5, 1.0)
 
 
+def test_hoc_by_both_rules(run_score, real_data):
+    gold = (real_data / "hoc" / "test.tsv").read_text()
+    all_one = "\n".join(
+        "\t".join([line.split("\t")[0].replace("_0", "_1"), *line.split("\t")[1:]]) for line in gold.split("\n")
+    )
+    code, found, _ = run_score("hoc", gold, all_one)
+    assert (code, found["sentences"], found["abstracts"]) == (0, 3547, 371)
+    assert found["abstract_micro_f1"] == pytest.approx(0.23080591, abs=5e-9)
+    _, found, _ = run_score("hoc", gold, all_one, "--rule", "blue")
+    assert found["abstract_example_f1"] == pytest.approx(0.26419214, abs=5e-9)
+
+
 @pytest.mark.parametrize(
     "task, gold, predictions, sentence",
     [

@@ -1,5 +1,7 @@
 """Windows of a context: those of the tokenizer itself; answers found whatever the blanks of byte-level tokens."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -63,7 +65,7 @@ def test_ranges_cover_everything_and_a_step_leaves_no_gap():
     for tokens in (0, 1, 9, 10, 11, 57):
         ranges = window_ranges(tokens, 10, step_between(10, 3, "overlap", "q"))
         assert set().union(*(range(*pair) for pair in ranges)) == set(range(tokens))
-        assert all(b[0] - a[0] == 7 for a, b in zip(ranges, ranges[1:]))
+        assert all(b[0] - a[0] == 7 for a, b in itertools.pairwise(ranges))
     assert step_between(10, 3, "step", "q") == 3
     assert step_between(10, 99, "step", "q") == 10
 
