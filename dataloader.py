@@ -7,7 +7,6 @@ Adding a task is adding one entry to TASKS (README, "Add your own task").
 
 import argparse
 import json
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +14,14 @@ import numpy as np
 from bioclinical.errors import UserError, run_cli
 from bioclinical.files import atomic_path
 from bioclinical.tasks.corpora import cos, deid, phenotype, social_history
+from bioclinical.tasks.example import SPLITS
 from bioclinical.tasks.loading import load_task
-from bioclinical.tasks.readers import brat
 from bioclinical.tasks.readers.brat import BratReader
 from bioclinical.tasks.readers.conll import ConllReader  # noqa: F401  (for entries of your own)
 from bioclinical.tasks.readers.delimited import DelimitedReader
 from bioclinical.tasks.splits import PROTOCOLS, SPLIT_SEED, Protocol
-from bioclinical.tasks.task import SPLITS, Example, Task, TaskData
+from bioclinical.tasks.task import Task, TaskData
+from bioclinical.text.words import WHITESPACE_TOKENS
 
 TASKS = [
     Task(
@@ -69,7 +69,7 @@ TASKS = [
         name="SocialHistory",
         problem="token_classification",
         reader=BratReader(
-            token_pattern=brat.WHITESPACE_TOKENS,
+            token_pattern=WHITESPACE_TOKENS,
             types=social_history.TYPES,
             strict_types=social_history.STRICT_TYPES,
         ),
@@ -109,33 +109,20 @@ def parse_args() -> argparse.Namespace:
 
 
 def print_summary(data: TaskData) -> None:
-    """Split sizes, label counts, length quantiles and warnings; no text."""
+    """Split sizes, what the problem counts (labels, say), length quantiles and warnings; no text."""
     print(f"{data.task.name}  protocol={data.protocol}  raw files sha256={data.raw_sha256[:16]}")
-    counts = {split: label_counts(data, data.splits[split]) for split in SPLITS}
-    width = max(len(label) for label in data.labels) + 2
+    problem = data.problem
+    counts = [problem.counts(data.splits[split], data.labels) for split in SPLITS]
+    width = max(len(name) for name in counts[0]) + 2
     print("".ljust(width) + "".join(split.rjust(12) for split in SPLITS))
     print("examples".ljust(width) + "".join(f"{len(data.splits[split]):12,}" for split in SPLITS))
-    for label in data.labels:
-        print(label.ljust(width) + "".join(f"{counts[split][label]:12,}" for split in SPLITS))
-    unit = "words" if data.task.is_token_task else "characters"
+    for name in counts[0]:
+        print(name.ljust(width) + "".join(f"{count[name]:12,}" for count in counts))
     for name, quantile in (("median", 0.5), ("95 %", 0.95), ("longest", 1.0)):
-        lengths = [np.quantile([length(data.task, e) for e in data.splits[split]], quantile) for split in SPLITS]
-        print(f"{unit}, {name}".ljust(width) + "".join(f"{value:12,.0f}" for value in lengths))
+        lengths = [np.quantile([problem.length(e) for e in data.splits[split]], quantile) for split in SPLITS]
+        print(f"{problem.length_unit}, {name}".ljust(width) + "".join(f"{value:12,.0f}" for value in lengths))
     for warning in data.warnings:
         print(f"warning: {warning}")
-
-
-def label_counts(data: TaskData, examples: list[Example]) -> Counter[str]:
-    """How often each label (or tag, per word) occurs."""
-    if data.task.is_token_task:
-        return Counter(tag for example in examples for tag in example["tags"])
-    if data.task.problem == "multi_label_classification":
-        return Counter(label for example in examples for label, on in zip(data.labels, example["labels"]) if on)
-    return Counter(example["labels"] for example in examples)
-
-
-def length(task: Task, example: Example) -> int:
-    return len(example["tokens"] if task.is_token_task else example["text"])
 
 
 def dump(data: TaskData, path: Path) -> None:

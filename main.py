@@ -18,20 +18,22 @@ from bioclinical.encoders import attention_choice
 from bioclinical.encoders.loading import load_model
 from bioclinical.encoders.source import Source, load_config, model_identity
 from bioclinical.errors import UserError, run_cli
-from bioclinical.files import atomic_path, make_folder, remove
+from bioclinical.files import make_folder, remove
 from bioclinical.finetuning.run import Outcome, finetune
+from bioclinical.finetuning.saved_model import TrainedFacts, check_target, save_model
 from bioclinical.finetuning.settings import Settings
 from bioclinical.finetuning.trainer import NonFiniteError
 from bioclinical.results.identity import Identity
 from bioclinical.results.store import Result, is_finished, write_result
 from bioclinical.runtime import machine, provenance
+from bioclinical.tasks.example import SPLITS
 from bioclinical.tasks.loading import load_task
 from bioclinical.tasks.splits import PROTOCOLS, SPLIT_SEED, Protocol
-from bioclinical.tasks.task import SPLITS, TaskData
+from bioclinical.tasks.task import TaskData
 from bioclinical.text.tokenization import choose_max_length, load_tokenizer
 from dataloader import TASKS, get_task
 
-MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja", ".md")
+SCHEMA = 2  # of result files; 1, without the key: no official metric, `config` without settings at their default
 LARGEST_NUMBER = 2**32  # NumPy takes no larger seed
 
 
@@ -41,8 +43,6 @@ def main() -> None:
     settings = Settings(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Settings)})
     source = Source(args.model, args.revision, args.trust_remote_code)
     task = get_task(args.dataset)
-    if task.is_token_task and settings.pooling != "head":
-        raise UserError(f"--pooling is for sequence tasks; {task.name} always reports f1_windowed")
     device = machine.choose_device()
     dtype = machine.choose_precision(settings.precision, device.value)
     config, tokenizer = load_config(source), load_tokenizer(source.name, **source.options)
@@ -53,6 +53,8 @@ def main() -> None:
     max_length, reason = choose_max_length(settings.max_length, tokenizer, config)
     data = load_task(task, Path(args.data_dir), Protocol(args.protocol, args.split_seed))
     data = limited(data, settings.limit)
+    if fault := data.problem.pooling_fault(settings.pooling, data.splits["train"]):
+        raise UserError(f"--pooling {settings.pooling}: {task.name} {fault}")
     identity = identify(source, config, data, settings, max_length)
     path = identity.path(Path(args.output_dir))
     make_folder(path.parent)
@@ -61,13 +63,17 @@ def main() -> None:
             refuse_unsaved_model(args.save_model)
             print("this run is finished already (--overwrite repeats it)")
         else:
-            check_save_folder(args)
+            if args.save_model:
+                check_target(Path(args.save_model), Path(args.model), args.overwrite)
             machine.seed_everything(settings.seed)
-            model, attention = load_model(source, config, data, settings.attn, device.value, settings.precision)
+            data.problem.configure(config, data.labels)
+            model, attention = load_model(
+                source, config, data.problem.auto_class, settings.attn, device.value, settings.precision
+            )
             choices = {"device": device, "dtype": dtype, "attention": attention}
             choices["max_length"] = machine.Choice(str(max_length), reason)
             print_plan(data, choices)
-            result = new_result(args, identity, data, choices)
+            result = new_result(args, identity, settings, data, choices)
             train_and_store(args, settings, model, tokenizer, data, max_length, result, path)
     print(path)
 
@@ -80,9 +86,7 @@ def identify(source: Source, config: PretrainedConfig, data: TaskData, settings:
         model_sha256=model_identity(source, config),
         raw_sha256=data.raw_sha256,
         protocol=data.protocol,
-        # A default that earlier results do not state is left out, so that their runs still count as finished.
-        settings={k: v for k, v in dataclasses.asdict(settings).items() if (k, v) != ("pooling", "head")}
-        | {"max_length": max_length},
+        settings=settings.identity() | {"max_length": max_length},
         seed=settings.seed,
     )
 
@@ -197,27 +201,6 @@ def refuse_unsaved_model(folder: str | None) -> None:
         )
 
 
-def check_save_folder(args: argparse.Namespace) -> None:
-    """Raises UserError, before any work, where the model could not be saved or something else would be replaced."""
-    if not args.save_model:
-        return
-    folder = Path(args.save_model)
-    if folder.exists() and not args.overwrite:
-        raise UserError(f"--save_model: '{folder}' exists; choose another folder or add --overwrite")
-    if folder.exists() and (not is_saved_model(folder) or folder.resolve() == Path(args.model).resolve()):
-        raise UserError(f"--save_model: '{folder}' is not a model saved by an earlier run; choose another folder")
-    probe = folder.parent / f"{folder.name}.writable"
-    with atomic_path(probe) as partial:
-        partial.mkdir()
-    remove(probe)
-
-
-def is_saved_model(folder: Path) -> bool:
-    """Whether a folder holds a model with its tokenizer and nothing else."""
-    files = list(folder.iterdir()) if folder.is_dir() else []
-    return (folder / "config.json").is_file() and all(f.is_file() and f.suffix in MODEL_SUFFIXES for f in files)
-
-
 def print_plan(data: TaskData, choices: dict[str, machine.Choice]) -> None:
     """What is about to run, and why so."""
     print(
@@ -232,10 +215,15 @@ def print_plan(data: TaskData, choices: dict[str, machine.Choice]) -> None:
 
 
 def new_result(
-    args: argparse.Namespace, identity: Identity, data: TaskData, choices: dict[str, machine.Choice]
+    args: argparse.Namespace,
+    identity: Identity,
+    settings: Settings,
+    data: TaskData,
+    choices: dict[str, machine.Choice],
 ) -> Result:
     """The part of a result that is known before training."""
     return {
+        "schema": SCHEMA,
         "dataset": identity.dataset,
         "model": identity.model,
         "model_name": identity.model_name,
@@ -244,12 +232,13 @@ def new_result(
         "split_seed": args.split_seed,
         "seed": identity.seed,
         "status": "running",
-        "config": identity.settings,
+        "config": dataclasses.asdict(settings) | identity.settings,
         "identity": {"model_sha256": identity.model_sha256, "raw_sha256": identity.raw_sha256, "group": identity.group},
         "problem": data.task.problem,
         "labels": list(data.labels),
         "negative_label": data.task.negative_label,
-        "selection_metric": data.task.selection_metric,
+        "metric": data.metrics[0].name,
+        "selection_metric": data.selection_metric.name,
         "metrics": {},
         "warnings": data.warnings,
         **{name: choice.value for name, choice in choices.items()},
@@ -281,13 +270,12 @@ def train_and_store(
         raise
     write_result(path, result | finished_part(outcome), outcome.predictions)
     if args.save_model:
-        trained = {"dataset": data.task.name, "protocol": data.protocol, "max_length": max_length}
-        model.config.bioclinical = trained | {"token_pattern": data.token_pattern}  # what predict.py needs to know
-        with atomic_path(Path(args.save_model)) as partial:
-            model.save_pretrained(partial)
-            tokenizer.save_pretrained(partial)
+        facts = TrainedFacts(
+            data.task.name, data.protocol, data.task.problem, max_length, data.token_pattern, settings.pooling
+        )
+        save_model(model, tokenizer, facts, Path(args.save_model))
     remove(run_dir)
-    print_scores(outcome, data.task.selection_metric)
+    print_scores(outcome, data)
 
 
 def finished_part(outcome: Outcome) -> Result:
@@ -303,11 +291,11 @@ def finished_part(outcome: Outcome) -> Result:
     }
 
 
-def print_scores(outcome: Outcome, selection_metric: str) -> None:
-    """Test scores in percent."""
-    print(f"best epoch by validation {selection_metric}: {outcome.best_epoch}")
-    scores = {k: v for k, v in outcome.test.items() if isinstance(v, float)}
-    print("test: " + "  ".join(f"{name} {100 * value:.2f}" for name, value in scores.items()))
+def print_scores(outcome: Outcome, data: TaskData) -> None:
+    """Test scores, fractions in percent."""
+    print(f"best epoch by validation {data.selection_metric.name}: {outcome.best_epoch}")
+    scored = [metric for metric in data.metrics if metric.name in outcome.test]
+    print("test: " + "  ".join(f"{metric.name} {metric.display(outcome.test[metric.name])}" for metric in scored))
     counts = {k: v for k, v in outcome.test.items() if isinstance(v, int)}
     if counts:
         print("test: " + "  ".join(f"{name} {value:,}" for name, value in counts.items()))

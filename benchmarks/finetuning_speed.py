@@ -6,7 +6,6 @@ Both sides see the same examples in the same order with the same batch size, one
 """
 
 import argparse
-import inspect
 import sys
 import tempfile
 import time
@@ -26,7 +25,7 @@ from bioclinical.encoders.loading import load_model
 from bioclinical.encoders.source import Source, load_config
 from bioclinical.errors import run_cli
 from bioclinical.files import write_json
-from bioclinical.finetuning.encoding import encode_split
+from bioclinical.finetuning.run import coder_of
 from bioclinical.finetuning.settings import Settings
 from bioclinical.finetuning.trainer import build_trainer
 from bioclinical.runtime import machine, provenance
@@ -76,11 +75,12 @@ def main() -> None:
 def time_ours(name: str, data, steps: int, device: str) -> float:
     """Steps per second of the trainer that main.py builds."""
     config, tokenizer = load_config(Source(name)), load_tokenizer(name)
-    model, _ = load_model(Source(name), config, data, "auto", device, "fp32")
-    accepted = set(inspect.signature(type(model).forward).parameters)
-    train = encode_split(tokenizer, data, data.splits["train"], 512, accepted)
+    data.problem.configure(config, data.labels)
+    model, _ = load_model(Source(name), config, data.problem.auto_class, "auto", device, "fp32")
+    coder = coder_of(model, tokenizer, data, 512)
+    train = data.problem.encode(coder, data.splits["train"])
     with tempfile.TemporaryDirectory() as folder:
-        trainer = build_trainer(model, tokenizer, data, train, train, Settings(), Path(folder), device)
+        trainer = build_trainer(model, coder, data, train, train, Settings(), Path(folder), device)
         return timed(trainer, steps)
 
 

@@ -15,21 +15,19 @@ import torch
 from seqeval.metrics.sequence_labeling import get_entities
 from tqdm import tqdm
 from transformers import (
-    AutoModelForSequenceClassification,
-    AutoModelForTokenClassification,
     DataCollatorWithPadding,
     PretrainedConfig,
 )
 
-from bioclinical.encoders.loading import load_with_attention
+from bioclinical.encoders.loading import load_model
 from bioclinical.encoders.source import Source, load_config, model_identity
 from bioclinical.errors import RunFailed, UserError, run_cli
 from bioclinical.files import make_folder, read_utf8, sha256_of_file, sha256_of_json, write_text
 from bioclinical.runtime import machine
-from bioclinical.tasks.readers.brat import WORD_AND_PUNCTUATION_TOKENS, token_offsets
 from bioclinical.text.tables import Format, TextReader
 from bioclinical.text.tokenization import choose_max_length, load_tokenizer
 from bioclinical.text.windows import model_inputs, windows_of
+from bioclinical.text.words import WORD_AND_PUNCTUATION_TOKENS, token_offsets
 
 DOCUMENTS_PER_CHUNK = 64
 Document = tuple[str, str]  # id, text
@@ -133,8 +131,8 @@ class Predictor:
         self.tokenizer = load_tokenizer(source.name)
         self.max_length = choose_max_length(trained.get("max_length"), self.tokenizer, config)[0]
         self.device, self.batch_size = machine.choose_device().value, batch_size
-        auto_class = AutoModelForTokenClassification if self.is_token_model else AutoModelForSequenceClassification
-        model, attention = load_with_attention(source, config, auto_class, "auto", self.device, "fp32")
+        auto_class = "AutoModelForTokenClassification" if self.is_token_model else "AutoModelForSequenceClassification"
+        model, attention = load_model(source, config, auto_class, "auto", self.device, "fp32")
         self.model = model.to(self.device).eval()
         print(f"{source.name}: {trained.get('dataset', 'unknown task')}, protocol {trained.get('protocol', 'unknown')}")
         print(f"device: {self.device}, attention: {attention}, windows of {self.max_length} tokens")

@@ -17,8 +17,8 @@ from repository import ROOT
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
+from bioclinical.finetuning.callbacks import CompleteMark
 from bioclinical.finetuning.run import starting_checkpoint
-from bioclinical.finetuning.trainer import CompleteMark, best_epoch
 from bioclinical.tiny_models import FAMILIES
 
 ONE_STEP = ("--limit", 8, "--batch_size", 8, "--epochs", 1)
@@ -116,10 +116,6 @@ def test_learns_repeats_nothing_and_keeps_a_usable_model(run_main, common, sampl
     assert code == 2 and "add --overwrite" in err
     code, out, _ = run_main(*arguments, "--overwrite", "--save_model", tmp_path / "saved")
     assert code == 0 and read(out)["metrics"]["test"] == result["metrics"]["test"]
-
-
-def test_best_epoch_is_the_first_of_equals():
-    assert best_epoch([{"epoch": 1, "f1": 0.2}, {"epoch": 2, "f1": 0.5}, {"epoch": 3, "f1": 0.5}], "f1") == 2
 
 
 def test_killed_and_resumed_equals_uninterrupted(run_main, sample, tiny_model, tmp_path):

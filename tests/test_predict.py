@@ -9,7 +9,7 @@ from seqeval.metrics.sequence_labeling import get_entities
 
 from bioclinical import predict
 from bioclinical.errors import run_cli
-from bioclinical.tasks.readers.brat import token_offsets
+from bioclinical.text.words import token_offsets
 
 QUICK = ("--limit", 12, "--batch_size", 8, "--epochs", 1)
 

@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 from test_results import identity, result
 
+from bioclinical import problems
 from bioclinical.errors import UserError, run_cli
-from bioclinical.finetuning.evaluation import calibration
-from bioclinical.metrics import entity_metrics, multi_label_metrics, single_label_metrics
+from bioclinical.metrics.metric import score_all
 from bioclinical.results import __main__ as results_module
 from bioclinical.results.collection import read_results
 from bioclinical.results.compare import compared
@@ -31,6 +31,10 @@ LABELS = ["a", "b", "false"]
 TAGS = ("O", "O", "B-x", "I-x", "B-y", "I-y")
 
 
+def scores_of(problem, predictions, labels, negative=None):
+    return score_all(problems.get(problem).metrics(labels, negative), predictions)
+
+
 def single_label_run(who, share_right, documents=60, negative="false"):
     """A finished result with its predictions: two sentences a document."""
     rng = random.Random(sum(map(ord, who.model)) + who.seed)
@@ -39,8 +43,7 @@ def single_label_run(who, share_right, documents=60, negative="false"):
         gold = LABELS[i % 3]
         predicted = gold if rng.random() < share_right else rng.choice(LABELS)
         predictions.append({"id": str(i), "group": str(i // 2), "gold": gold, "predicted": predicted})
-    ids = [[LABELS.index(p[key]) for p in predictions] for key in ("gold", "predicted")]
-    metrics = single_label_metrics(*ids, LABELS, negative)
+    metrics = scores_of("single_label_classification", predictions, LABELS, negative)
     run = result(who, 0.5) | {"labels": LABELS, "negative_label": negative}
     return run | {"metrics": {"test": metrics}}, predictions
 
@@ -52,8 +55,7 @@ def token_run(documents, rng):
         predictions.append({"id": str(i), "gold": gold, "predicted": predicted[:6] + ["O"] * 3, "seen": list(range(6))})
         if i % 2:
             predictions[-1]["windowed"] = windowed
-    columns = [[p[key] for p in predictions] for key in ("gold", "predicted", "seen")]
-    metrics = entity_metrics(*columns, [p.get("windowed", p["predicted"]) for p in predictions])
+    metrics = scores_of("token_classification", predictions, TAGS)
     return result(identity(), 0.5) | {"labels": list(TAGS), "metrics": {"test": metrics}}, predictions
 
 
@@ -72,7 +74,7 @@ def test_counts_give_the_metrics_of_the_libraries():
     predictions = [
         {"id": str(i), "gold": g, "predicted": p} for i, (g, p) in enumerate(zip(gold.tolist(), predicted.tolist()))
     ]
-    metrics = multi_label_metrics(gold, predicted, LABELS)
+    metrics = scores_of("multi_label_classification", predictions, LABELS)
     for metric in ("accuracy", "micro_f1", "macro_f1", "weighted_f1"):
         run = result(identity(), 0.5) | {"labels": LABELS, "metrics": {"test": metrics}}, predictions
         assert recomputed(run, metric) == pytest.approx(metrics[metric])
@@ -91,8 +93,7 @@ def test_bootstrap_against_a_plain_loop(monkeypatch):
         scores = []
         for _, predictions in (one, two):
             chosen = [p for p in predictions for _ in range(repeated[p["group"]])]
-            ids = [[LABELS.index(p[key]) for p in chosen] for key in ("gold", "predicted")]
-            scores.append(single_label_metrics(*ids, LABELS)["weighted_f1"])
+            scores.append(scores_of("single_label_classification", chosen, LABELS)["weighted_f1"])
         differences.append(scores[1] - scores[0])
     assert found.difference == pytest.approx(
         two[0]["metrics"]["test"]["weighted_f1"] - one[0]["metrics"]["test"]["weighted_f1"]
@@ -133,10 +134,6 @@ def test_holm_seed_interval_and_calibration_by_hand():
     assert np.isnan(seed_interval([0.5])).all()
     probabilities, outcomes = np.array([0.95, 0.95, 0.55, 1.0]), np.array([1.0, 0.0, 1.0, 1.0])
     assert calibration_error(probabilities, outcomes) == pytest.approx((abs(2.9 - 2) + abs(0.55 - 1)) / 4)
-    predictions = [{"gold": "a", "predicted": "b", "probabilities": [0.2, 0.8]}]
-    assert calibration(predictions)["ece"] == pytest.approx(0.8)
-    assert calibration([{"gold": [1, 0], "predicted": [1, 0], "probabilities": [1.0, 0.0]}])["ece"] == 0.0
-    assert calibration([{"gold": ["O"]}]) == {}
 
 
 def test_f1_over_other_words_is_not_compared():
@@ -144,7 +141,7 @@ def test_f1_over_other_words_is_not_compared():
     assert compare([one], [two], "f1_windowed").p > 0
     for prediction in two[1]:
         prediction["seen"] = prediction["seen"][:5]
-    two[0]["metrics"]["test"] |= entity_metrics(*[[p[key] for p in two[1]] for key in ("gold", "predicted", "seen")])
+    two[0]["metrics"]["test"] |= scores_of("token_classification", two[1], TAGS)
     with pytest.raises(UserError, match="f1 scores the words that a model saw.*f1_windowed can be compared"):
         compare([one], [two], "f1")
 

@@ -3,12 +3,8 @@
 import contextlib
 from collections.abc import Iterator
 
-from transformers import (
-    AutoModelForSequenceClassification,
-    AutoModelForTokenClassification,
-    PretrainedConfig,
-    PreTrainedModel,
-)
+import transformers
+from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from bioclinical.encoders.attention_choice import choose_attention
@@ -16,27 +12,16 @@ from bioclinical.encoders.source import Source
 from bioclinical.errors import UserError, first_line
 from bioclinical.modeling import use_packed_forward
 from bioclinical.runtime.machine import Choice
-from bioclinical.tasks.task import TaskData
 
 
 def load_model(
-    source: Source, config: PretrainedConfig, data: TaskData, attn: str, device: str, precision: str
+    source: Source, config: PretrainedConfig, auto_class_name: str, attn: str, device: str, precision: str
 ) -> tuple[PreTrainedModel, Choice]:
-    """The encoder with a new head for the task (label names in its config), and the attention it uses.
+    """The model that the config describes, with the head of an Auto class of transformers, and the attention it uses.
 
     Raises UserError where the architecture has no such head or the weights do not fit.
     """
-    auto_class = AutoModelForTokenClassification if data.task.is_token_task else AutoModelForSequenceClassification
-    config.problem_type = None if data.task.is_token_task else data.task.problem
-    config.id2label = dict(enumerate(data.labels))
-    config.label2id = {label: i for i, label in enumerate(data.labels)}
-    return load_with_attention(source, config, auto_class, attn, device, precision)
-
-
-def load_with_attention(
-    source: Source, config: PretrainedConfig, auto_class: type, attn: str, device: str, precision: str
-) -> tuple[PreTrainedModel, Choice]:
-    """The model that the config describes, and the attention it uses."""
+    auto_class = getattr(transformers, auto_class_name)
     attention = choose_attention(attn, model_class(auto_class, config, source), config, device, precision)
     implementation, _, packed_backend = attention.value.partition(":")
     if hasattr(config, "reference_compile"):

@@ -2,38 +2,25 @@
 
 import inspect
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.trainer_utils import get_last_checkpoint
 
 from bioclinical.errors import UserError
 from bioclinical.files import remove
-from bioclinical.finetuning.encoding import EXAMPLE_INDEX, EncodedSplit, encode_split
-from bioclinical.finetuning.evaluation import (
-    Prediction,
-    baseline_metrics,
-    predictions_by_example,
-    score,
-    sequence_prediction,
-)
+from bioclinical.finetuning.callbacks import StepClock, is_complete
 from bioclinical.finetuning.settings import Settings
-from bioclinical.finetuning.trainer import (
-    GuardedTrainer,
-    Progress,
-    best_epoch,
-    build_trainer,
-    ids_of,
-    is_complete,
-    validation_history,
-)
-from bioclinical.finetuning.windows import windowed_split
-from bioclinical.metrics import Metrics
+from bioclinical.finetuning.trainer import GuardedTrainer, best_epoch, build_trainer, validation_history
+from bioclinical.metrics.metric import Prediction
+from bioclinical.problems.encoding import Coder, EncodedSplit, token_ids
+from bioclinical.problems.problem import scores
 from bioclinical.runtime.machine import peak_memory_bytes
-from bioclinical.tasks.task import SPLITS, TaskData
+from bioclinical.tasks.example import SPLITS
+from bioclinical.tasks.task import TaskData
 
 
 @dataclass
@@ -42,8 +29,8 @@ class Outcome:
 
     best_epoch: int
     validation: list[dict[str, float]]
-    test: Metrics
-    baseline: Metrics
+    test: dict[str, Any]
+    baseline: dict[str, Any]
     predictions: list[Prediction]
     sizes: dict[str, dict[str, int]]
     times_s: dict[str, float]
@@ -66,41 +53,54 @@ def finetune(
     Raises NonFiniteError when a loss or logit is not finite, UserError where the data does not fit the model.
     """
     started = time.perf_counter()
-    accepted = set(inspect.signature(type(model).forward).parameters)
-    splits = {name: encode_split(tokenizer, data, data.splits[name], max_length, accepted) for name in SPLITS}
+    problem, coder = data.problem, coder_of(model, tokenizer, data, max_length)
+    splits = {name: problem.encode(coder, data.splits[name]) for name in SPLITS}
     check_vocabulary(splits, model)
     encoded = time.perf_counter()
-    trainer = build_trainer(model, tokenizer, data, splits["train"], splits["validation"], settings, run_dir, device)
-    progress = Progress()
-    trainer.add_callback(progress)
-    trainer.train(resume_from_checkpoint=starting_checkpoint(run_dir, resume))
+    trainer = build_trainer(model, coder, data, splits["train"], splits["validation"], settings, run_dir, device)
+    clock = StepClock()
+    trainer.add_callback(clock)
+    run_training(trainer, starting_checkpoint(run_dir, resume))
     trained = time.perf_counter()
-    history = validation_history(trainer)
-    predictions = predict(trainer, data, splits["test"])
-    if splits["test"].cut and (data.task.is_token_task or settings.pooling == "windows"):
-        predict_in_windows(trainer, tokenizer, data, splits["test"], max_length, predictions)
+    history, best = validation_history(trainer), best_epoch(trainer)
+    predictions = predict(trainer, coder, splits["test"], settings.pooling)
+    baseline = problem.baseline(data.splits["train"], data.splits["test"], data.labels)
     tested = time.perf_counter()
     return Outcome(
-        best_epoch=best_epoch(history, data.task.selection_metric),
+        best_epoch=best,
         validation=history,
-        test=score(data, predictions, has_windows=True),
-        baseline=baseline_metrics(data, splits["test"]),
+        test=scores(problem, data.metrics, predictions, data.labels, has_windows=True),
+        baseline=scores(problem, data.metrics, baseline, data.labels, has_windows=True),
         predictions=predictions,
         sizes={name: sizes(split) for name, split in splits.items()},
         times_s={
             "encoding": encoded - started,
-            "training_steps": progress.training_s,
+            "training_steps": clock.training_s,
             "training_validation_and_saving": trained - encoded,
             "test": tested - trained,
         },
-        train_tokens_per_s=tokens_per_second(splits["train"], progress, trainer),
+        train_tokens_per_s=tokens_per_second(splits["train"], clock, trainer),
         peak_memory_bytes=peak_memory_bytes(device),
     )
 
 
+def coder_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, data: TaskData, max_length: int) -> Coder:
+    """What turns the task's examples into rows of the model."""
+    arguments = frozenset(inspect.signature(type(model).forward).parameters)
+    return Coder(tokenizer, max_length, arguments, data.labels)
+
+
+def run_training(trainer: GuardedTrainer, checkpoint: str | None) -> None:
+    """Trains from the beginning, or on from a checkpoint."""
+    with warnings.catch_warnings():
+        # Trainer orders checkpoints by their step number where the file system's clock is too coarse.
+        warnings.filterwarnings("ignore", message="mtime may not be reliable")
+        trainer.train(resume_from_checkpoint=checkpoint)
+
+
 def check_vocabulary(splits: dict[str, EncodedSplit], model: PreTrainedModel) -> None:
     """Raises UserError where the tokenizer gives ids that the model has no embedding for."""
-    largest = max(max(row["input_ids"]) for split in splits.values() for row in split.features)
+    largest = max(max(token_ids(row)) for split in splits.values() for row in split.features)
     rows = model.get_input_embeddings().num_embeddings
     if largest >= rows:
         raise UserError(
@@ -123,43 +123,17 @@ def starting_checkpoint(run_dir: Path, resume: bool) -> str | None:
     return None
 
 
-def predict(trainer: GuardedTrainer, data: TaskData, split: EncodedSplit) -> list[Prediction]:
-    """The current model's predictions over a split."""
-    return predictions_by_example(data, split, *outputs_over(trainer, split))
-
-
-def outputs_over(trainer: GuardedTrainer, split: EncodedSplit) -> tuple[np.ndarray, np.ndarray]:
-    """Outputs and label ids in the order of `split.longest_first()`."""
-    trainer.compute_metrics = None
-    trainer.example_ids["evaluation"] = ids_of(split)
-    output = trainer.predict(split.longest_first())
-    return output.predictions, output.label_ids
-
-
-def predict_in_windows(
-    trainer: GuardedTrainer,
-    tokenizer: PreTrainedTokenizerFast,
-    data: TaskData,
-    split: EncodedSplit,
-    max_length: int,
-    predictions: list[Prediction],
-) -> None:
-    """Where an example was cut: a token task's prediction gets the tags over all windows as `windowed`, a sequence
-    task's is replaced by that of the mean of the windows' logits."""
-    windows, positions = windowed_split(tokenizer, data, split, max_length)
-    outputs, label_ids = outputs_over(trainer, windows)
-    if data.task.is_token_task:
-        for i in split.cut:
-            predictions[i]["windowed"] = ["O"] * len(predictions[i]["gold"])
-        for i, window in zip(positions, predictions_by_example(data, windows, outputs, label_ids)):
-            for word in window["seen"]:
-                predictions[i]["windowed"][word] = window["predicted"][word]
-        return
-    logits: dict[int, list[np.ndarray]] = {i: [] for i in split.cut}
-    for row, output in zip(windows.longest_first(), outputs):
-        logits[positions[row[EXAMPLE_INDEX]]].append(output)
-    for i in split.cut:
-        predictions[i] = sequence_prediction(data, split, i, np.mean(logits[i], axis=0))
+def predict(trainer: GuardedTrainer, coder: Coder, split: EncodedSplit, pooling: str) -> list[Prediction]:
+    """The current model's predictions over a split; over the whole of the examples that were cut, where the problem
+    predicts from windows."""
+    problem = trainer.problem
+    predictions = problem.predictions(coder, split, trainer.outputs_over(split))
+    windows = problem.encode_cut(coder, split, pooling) if split.cut else None
+    if windows is not None:
+        whole = problem.predictions(coder, windows, trainer.outputs_over(windows))
+        for i, prediction in zip(split.cut, whole):
+            predictions[i] = problem.with_windows(predictions[i], prediction)
+    return predictions
 
 
 def sizes(split: EncodedSplit) -> dict[str, int]:
@@ -167,9 +141,9 @@ def sizes(split: EncodedSplit) -> dict[str, int]:
     return {"examples": len(split.examples), "tokens": split.tokens(), "examples_cut": len(split.cut)}
 
 
-def tokens_per_second(train: EncodedSplit, progress: Progress, trainer: GuardedTrainer) -> float:
+def tokens_per_second(train: EncodedSplit, clock: StepClock, trainer: GuardedTrainer) -> float:
     """Every epoch shows each training token once; a resumed run timed only its own steps."""
-    if not progress.steps:
+    if not clock.steps:
         return 0.0
-    tokens: Any = train.tokens() * trainer.args.num_train_epochs * progress.steps / trainer.state.max_steps
-    return tokens / progress.training_s
+    tokens: Any = train.tokens() * trainer.args.num_train_epochs * clock.steps / trainer.state.max_steps
+    return tokens / clock.training_s

@@ -1,28 +1,40 @@
-"""Everything about a fine-tuning run that can change its scores; its hash is part of the result's identity."""
+"""Everything about a fine-tuning run that can change its scores."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+
+def always_in_identity(default: Any) -> Any:
+    """A setting of the first release: stated in a run's identity whatever its value."""
+    return field(default=default, metadata={"always_in_identity": True})
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Defaults are the published recipe. lr: peak learning rate; wd: AdamW weight decay; batch_size: examples per
-    device and step; max_length: tokens, special tokens included, None for the published rule; limit: first N
-    examples of each split, None for all; pooling: what a sequence task's test takes of longer texts, the `head` or the
-    mean of the logits of all `windows`."""
+    """Defaults are the published recipe.
 
-    lr: float = 2e-5
-    wd: float = 0.01
-    epochs: int = 3
-    seed: int = 42
-    batch_size: int = 16
-    accumulation_steps: int = 1
-    max_length: int | None = None
-    precision: str = "fp32"
-    attn: str = "auto"
-    group_by_length: bool = False
-    limit: int | None = None
+    lr: peak learning rate; wd: AdamW weight decay; batch_size: examples per device and step; max_length: tokens,
+    special tokens included, None for the published rule; limit: first N examples of each split, None for all; pooling:
+    what a sequence task's test takes of longer texts, the `head` or the mean of the logits of all `windows`.
+
+    A setting added later has a plain default and is part of a run's identity only where it differs from that, so that
+    runs that finished before still count as finished.
+    """
+
+    lr: float = always_in_identity(2e-5)
+    wd: float = always_in_identity(0.01)
+    epochs: int = always_in_identity(3)
+    seed: int = always_in_identity(42)
+    batch_size: int = always_in_identity(16)
+    accumulation_steps: int = always_in_identity(1)
+    max_length: int | None = always_in_identity(None)
+    precision: str = always_in_identity("fp32")
+    attn: str = always_in_identity("auto")
+    group_by_length: bool = always_in_identity(False)
+    limit: int | None = always_in_identity(None)
     pooling: str = "head"
 
-    def without_seed(self) -> dict[str, object]:
-        """What runs over several seeds have in common."""
-        return {name: value for name, value in asdict(self).items() if name != "seed"}
+    def identity(self) -> dict[str, Any]:
+        """The settings that name a run: the same ones, hashed, are the same run."""
+        stated = {f.name for f in fields(self) if f.metadata or getattr(self, f.name) != f.default}
+        return {name: value for name, value in asdict(self).items() if name in stated}

@@ -1,38 +1,22 @@
-"""Hugging Face's Trainer with the published recipe, a guard against non-finite values, and progress for log files."""
+"""Hugging Face's Trainer with the published recipe, what a problem decides of it, and a guard against non-finite
+values."""
 
 import dataclasses
-import json
-import math
 import sys
-import time
-import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    DataCollatorForTokenClassification,
-    DataCollatorWithPadding,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-)
+from transformers import PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from bioclinical.errors import RunFailed
-from bioclinical.files import write_json
-from bioclinical.finetuning.encoding import EXAMPLE_INDEX, IGNORED_LABEL, EncodedSplit
-from bioclinical.finetuning.evaluation import predictions_by_example, score
+from bioclinical.finetuning.callbacks import CompleteMark, EpochScores
 from bioclinical.finetuning.settings import Settings
-from bioclinical.metrics import scalars
+from bioclinical.metrics.metric import scalars
+from bioclinical.problems.encoding import EXAMPLE_INDEX, Coder, EncodedSplit
+from bioclinical.problems.problem import Problem, scores
 from bioclinical.tasks.task import TaskData
-
-SECONDS_BETWEEN_LINES = 10
-COMPLETE_MARK = "complete.json"
-# Trainer orders checkpoints by their step number where the file system's clock is too coarse: nothing to worry about.
-warnings.filterwarnings("ignore", message="mtime may not be reliable")
 
 
 class NonFiniteError(RunFailed):
@@ -40,22 +24,35 @@ class NonFiniteError(RunFailed):
 
 
 class GuardedTrainer(Trainer):
-    """Trainer whose rows carry `example_index`; a non-finite loss or logit stops it before the optimizer step."""
+    """Trainer of a problem, whose rows carry `example_index`; a non-finite loss or logit stops it before the optimizer
+    step."""
 
-    def __init__(self, *args, example_ids: dict[str, list[str]], **kwargs) -> None:
+    def __init__(self, *args, problem: Problem, example_ids: dict[str, list[str]], **kwargs) -> None:
         """example_ids: the ids of the `train` examples, and under `evaluation` of those being evaluated."""
-        super().__init__(*args, **kwargs)
+        super().__init__(
+            *args,
+            compute_loss_func=problem.loss,
+            preprocess_logits_for_metrics=lambda logits, labels: problem.reduce(logits),
+            **kwargs,
+        )
+        self.problem = problem
         self.example_ids = example_ids
 
     def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
         indices = inputs.pop(EXAMPLE_INDEX)
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **kwargs)
-        logits = outputs["logits"] if isinstance(outputs, dict) else outputs[1]
-        if logits.ndim == 3:  # token tasks: what stands at padding is never used
-            logits = logits[inputs["labels"] != IGNORED_LABEL]
-        if not torch.isfinite(loss.detach()) or not torch.isfinite(logits.detach()).all():
+        logits = self.problem.logits(outputs).detach()
+        if self.problem.is_per_token:
+            logits = logits[inputs["attention_mask"].bool()]
+        if not torch.isfinite(loss.detach()) or not torch.isfinite(logits).all():
             self.stop_at(indices.tolist(), "train" if model.training else "evaluation")
         return (loss, outputs) if return_outputs else loss
+
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        """Loss, outputs and gold of a batch that is evaluated."""
+        loss, logits, labels = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        generated = None if prediction_loss_only else self.problem.generate(model, self._prepare_inputs(inputs))
+        return loss, logits if generated is None else generated, labels
 
     def stop_at(self, indices: list[int], split: str) -> None:
         """Raises NonFiniteError naming the step and the example ids."""
@@ -65,71 +62,16 @@ class GuardedTrainer(Trainer):
             "--precision fp32, or another --attn. Checkpoints of completed epochs are kept for --resume"
         )
 
-
-class Progress(TrainerCallback):
-    """Times the training steps; where stderr is no terminal, prints a line with an estimate every few seconds."""
-
-    def __init__(self) -> None:
-        self.training_s = 0.0
-        self.steps = 0
-        self.last_line = 0.0
-        self.step_started = 0.0
-
-    def on_step_begin(self, args, state, control, **kwargs) -> None:
-        self.step_started = time.perf_counter()
-
-    def on_step_end(self, args, state, control, **kwargs) -> None:
-        now = time.perf_counter()
-        self.training_s += now - self.step_started
-        self.steps += 1
-        if args.disable_tqdm and (now - self.last_line > SECONDS_BETWEEN_LINES or state.global_step == state.max_steps):
-            self.last_line = now
-            left_s = (state.max_steps - state.global_step) * self.training_s / self.steps
-            losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
-            print(
-                f"step {state.global_step}/{state.max_steps}  epoch {state.epoch:.2f}/{args.num_train_epochs:g}"
-                + (f"  loss {losses[-1]:.4f}" if losses else "")
-                + f"  {self.steps / self.training_s:.2f} steps/s  about {left_s:.0f} s of training left",
-                file=sys.stderr,
-                flush=True,
-            )
-
-
-class CompleteMark(TrainerCallback):
-    """Leaves a list of a checkpoint's files and sizes in it once all are written."""
-
-    def on_save(self, args, state, control, **kwargs) -> None:
-        checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        sizes = {path.name: path.stat().st_size for path in checkpoint.iterdir()}
-        write_json(checkpoint / COMPLETE_MARK, sizes)
-
-
-def is_complete(checkpoint: Path) -> bool:
-    """Whether every file of a checkpoint is there in full, and the best epoch's checkpoint that it refers to too."""
-    try:
-        sizes = json.loads((checkpoint / COMPLETE_MARK).read_text())
-        best = json.loads((checkpoint / "trainer_state.json").read_text())["best_model_checkpoint"]
-    except (OSError, ValueError):
-        return False
-    whole = all((checkpoint / name).is_file() and (checkpoint / name).stat().st_size == sizes[name] for name in sizes)
-    best_folder = checkpoint.parent / Path(best or checkpoint).name
-    return whole and (best_folder == checkpoint or is_complete(best_folder))
-
-
-class EpochScores(TrainerCallback):
-    """Prints the validation score of each epoch as it is known."""
-
-    def __init__(self, metric: str) -> None:
-        self.metric = metric
-
-    def on_evaluate(self, args, state, control, metrics=None, **kwargs) -> None:
-        if metrics and f"eval_{self.metric}" in metrics:
-            print(f"epoch {state.epoch:g}: validation {self.metric} {100 * metrics[f'eval_{self.metric}']:.2f} %")
+    def outputs_over(self, split: EncodedSplit) -> list[Any]:
+        """What the problem keeps of the current model's logits, for each row of a split in the order of `features`."""
+        self.compute_metrics = None
+        self.example_ids["evaluation"] = ids_of(split)
+        return split.by_row(self.predict(split.longest_first()).predictions)
 
 
 def build_trainer(
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
+    coder: Coder,
     data: TaskData,
     train: EncodedSplit,
     validation: EncodedSplit,
@@ -138,23 +80,22 @@ def build_trainer(
     device: str,
 ) -> GuardedTrainer:
     """A trainer that evaluates and saves after every epoch and ends with the best one loaded."""
-    collator_class = DataCollatorForTokenClassification if data.task.is_token_task else DataCollatorWithPadding
+    problem, metrics = data.problem, data.metrics
 
     def compute_metrics(evaluated: Any) -> dict[str, float]:
-        outputs = evaluated.predictions
-        return scalars(score(data, predictions_by_example(data, validation, outputs, evaluated.label_ids)))
+        predictions = problem.predictions(coder, validation, validation.by_row(evaluated.predictions))
+        return scalars(scores(problem, metrics, predictions, data.labels, has_windows=False))
 
     trainer = GuardedTrainer(
         model=model,
-        args=training_arguments(settings, data.task.selection_metric, run_dir, device),
+        args=training_arguments(settings, data, run_dir, device),
         train_dataset=train.features,
         eval_dataset=validation.longest_first(),
-        data_collator=collator_class(tokenizer),
-        processing_class=tokenizer,
+        data_collator=problem.collator(coder),
+        processing_class=coder.tokenizer,
         compute_metrics=compute_metrics,
-        # Tag ids instead of logits: a long document's logits would fill the memory.
-        preprocess_logits_for_metrics=(lambda logits, labels: logits.argmax(-1)) if data.task.is_token_task else None,
-        callbacks=[EpochScores(data.task.selection_metric), CompleteMark()],
+        callbacks=[EpochScores(data.selection_metric), CompleteMark()],
+        problem=problem,
         example_ids={"train": ids_of(train), "evaluation": ids_of(validation)},
     )
     trainer.remove_callback(PrinterCallback)
@@ -165,7 +106,7 @@ def ids_of(split: EncodedSplit) -> list[str]:
     return [example["id"] for example in split.examples]
 
 
-def training_arguments(settings: Settings, selection_metric: str, run_dir: Path, device: str) -> TrainingArguments:
+def training_arguments(settings: Settings, data: TaskData, run_dir: Path, device: str) -> TrainingArguments:
     """The published recipe: AdamW, linear decay without warm-up, epoch-wise evaluation, best epoch kept."""
     return TrainingArguments(
         output_dir=str(run_dir),
@@ -186,11 +127,11 @@ def training_arguments(settings: Settings, selection_metric: str, run_dir: Path,
         save_strategy="epoch",
         save_total_limit=2,  # the best and the newest; one more to fall back on where these are the same
         load_best_model_at_end=True,
-        metric_for_best_model=selection_metric,
-        greater_is_better=True,
+        metric_for_best_model=data.selection_metric.name,
+        greater_is_better=data.selection_metric.higher_is_better,
         logging_steps=10,
         remove_unused_columns=False,
-        label_names=["labels"],
+        label_names=list(data.problem.label_names),
         report_to="none",
         disable_tqdm=not sys.stderr.isatty(),
         **length_grouping(settings.group_by_length),
@@ -207,16 +148,20 @@ def length_grouping(wanted: bool) -> dict[str, Any]:
 
 def validation_history(trainer: Trainer) -> list[dict[str, float]]:
     """Validation metrics of each epoch, in order."""
-    entries = [entry for entry in trainer.state.log_history if "eval_loss" in entry]
     skipped = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second", "eval_model_preparation_time")
     return [
         {"epoch": round(entry["epoch"])}
         | {k.removeprefix("eval_"): v for k, v in entry.items() if k.startswith("eval_") and k not in skipped}
-        for entry in entries
+        for entry in validation_entries(trainer)
     ]
 
 
-def best_epoch(history: list[dict[str, float]], metric: str) -> int:
-    """The first epoch with the highest validation metric, which is the one that Trainer keeps."""
-    best = max(history, key=lambda entry: entry[metric] if math.isfinite(entry[metric]) else -math.inf)
-    return int(best["epoch"])
+def best_epoch(trainer: Trainer) -> int:
+    """The epoch whose weights Trainer kept."""
+    steps = {entry["step"]: round(entry["epoch"]) for entry in validation_entries(trainer)}
+    return steps[trainer.state.best_global_step]
+
+
+def validation_entries(trainer: Trainer) -> list[dict[str, Any]]:
+    """The entries of Trainer's log that hold validation metrics, one an epoch."""
+    return [entry for entry in trainer.state.log_history if "eval_loss" in entry]

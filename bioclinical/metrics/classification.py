@@ -46,17 +46,17 @@ class LabelF1(SummableMetric):
 
 
 def label_metrics(labels: Sequence[str], negative_label: str | None = None) -> list[SummableMetric]:
-    """Accuracy and the three averages; with a negative label also `micro_f1_<k>` over the k other labels.
+    """The three averages and accuracy; before them, with a negative label, `micro_f1_<k>` over the k other labels.
 
     `micro_f1_5` is ChemProt's official metric.
     """
     labels = tuple(labels)
-    metrics: list[SummableMetric] = [Accuracy()]
-    metrics += [LabelF1(name=f"{average}_f1", labels=labels, average=average) for average in AVERAGES]
+    metrics: list[SummableMetric] = []
     if negative_label is not None:
         positive = tuple(label for label in labels if label != negative_label)
         metrics.append(LabelF1(name=f"micro_f1_{len(positive)}", labels=labels, average="micro", scored=positive))
-    return metrics
+    metrics += [LabelF1(name=f"{average}_f1", labels=labels, average=average) for average in AVERAGES]
+    return [*metrics, Accuracy()]
 
 
 def label_counts(predictions: Predictions, labels: Sequence[str]) -> np.ndarray:

@@ -43,6 +43,7 @@ class TokenAccuracy(SummableMetric):
     """The share of the seen words with the right tag."""
 
     name: str = "token_accuracy"
+    is_headline: bool = False
 
     def tabulate(self, predictions: Predictions) -> tuple[list[str], np.ndarray]:
         """table: (groups, 2), correct and all seen words."""
@@ -60,10 +61,10 @@ def entity_metrics() -> list[SummableMetric]:
     """The published `f1` with its precision and recall, both readings of whole documents, and the tags' accuracy."""
     return [
         EntityScore(name="f1"),
-        EntityScore(name="precision", formula="precision"),
-        EntityScore(name="recall", formula="recall"),
         EntityScore(name="f1_all_gold", words="all"),
         EntityScore(name="f1_windowed", words="windowed", needs_windows=True),
+        EntityScore(name="precision", formula="precision", is_headline=False),
+        EntityScore(name="recall", formula="recall", is_headline=False),
         TokenAccuracy(),
     ]
 

@@ -50,4 +50,4 @@ def weighted_f1(counts: np.ndarray) -> np.ndarray:
     return ratio((f1(counts) * gold).sum(axis=-1), gold.sum(axis=-1))
 
 
-AVERAGES = {"micro": micro_f1, "macro": macro_f1, "weighted": weighted_f1}
+AVERAGES = {"weighted": weighted_f1, "micro": micro_f1, "macro": macro_f1}

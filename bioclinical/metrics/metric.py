@@ -40,7 +40,7 @@ class Metric(ABC):
 
     low, high: the range of its values.  unit: what it scores and averages over, the single `example`, a `group` of them
     (all sentences of an abstract as one) or a `fold` of a cross-validation.  needs_windows: computed from the
-    predictions over whole documents, which only the test set gets.
+    predictions over whole documents, which only the test set gets.  is_headline: shown in short tables.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Metric(ABC):
     higher_is_better: bool = True
     unit: Literal["example", "group", "fold"] = "example"
     needs_windows: bool = False
+    is_headline: bool = True
 
     @abstractmethod
     def score(self, predictions: Predictions) -> float:
@@ -100,3 +101,8 @@ def group_sums(predictions: Predictions, values: np.ndarray) -> tuple[list[str],
 def score_all(metrics: Sequence[Metric], predictions: Predictions) -> dict[str, float]:
     """Each metric's score by its name, where the predictions hold what it needs."""
     return {metric.name: metric.score(predictions) for metric in metrics if metric.is_computable(predictions)}
+
+
+def scalars(scores: dict[str, Any]) -> dict[str, float]:
+    """The scores and counts that are single numbers."""
+    return {name: value for name, value in scores.items() if isinstance(value, (int, float))}

@@ -8,7 +8,7 @@ from typing import Any
 from bioclinical.errors import UserError, first_line
 from bioclinical.files import sha256_of_json
 from bioclinical.finetuning.settings import Settings
-from bioclinical.metrics import scalars
+from bioclinical.metrics.metric import scalars
 from bioclinical.results.store import Result, read_result
 
 BASELINE_MODEL = "(majority baseline)"

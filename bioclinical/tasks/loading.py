@@ -4,7 +4,6 @@ import contextlib
 import functools
 import json
 import os
-import re
 from collections import Counter
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -12,14 +11,13 @@ from typing import Any
 
 from filelock import FileLock
 
+from bioclinical import problems
 from bioclinical.errors import UserError
 from bioclinical.files import make_folder, sha256_of_file, sha256_of_json, write_json, write_text
+from bioclinical.problems import Problem
+from bioclinical.tasks.example import SPLITS, Example
 from bioclinical.tasks.splits import PAPER, Protocol
-from bioclinical.tasks.task import SPLITS, Example, RawData, Task, TaskData
-
-# Labels collected from data beyond this are taken for text that stands in the wrong column.
-MOST_LABELS = 500
-LONGEST_LABEL = 80
+from bioclinical.tasks.task import RawData, Task, TaskData
 
 
 def load_task(task: Task, data_dir: Path, protocol: Protocol = PAPER) -> TaskData:
@@ -48,7 +46,7 @@ def load_task(task: Task, data_dir: Path, protocol: Protocol = PAPER) -> TaskDat
             content = asdict(checked(task, raw))
             if keeps_copy:
                 write_json(path, content)
-    labels = task.labels or collected_labels(task, content["splits"])
+    labels = task.labels or collected_labels(problems.get(task.problem), content["splits"])
     return TaskData(task, protocol.label, tuple(labels), raw_sha256=raw_sha256, **content)
 
 
@@ -93,21 +91,24 @@ def remembered_sha256(path: Path, processed: Path) -> str:
 @functools.cache
 def reader_version() -> str:
     """Hash of the readers' source files, so that a changed reader never meets an old cache."""
-    folder = Path(__file__).parent
-    others = ("files.py", "text/tables.py", "text/columns.py")
-    sources = [*sorted(folder.rglob("*.py")), *(folder.parent / name for name in others)]
+    package = Path(__file__).parent.parent
+    folders = [path for name in ("tasks", "problems") for path in sorted((package / name).rglob("*.py"))]
+    others = ("files.py", "text/tables.py", "text/columns.py", "text/words.py")
+    sources = [*folders, *(package / name for name in others)]
     return sha256_of_json([sha256_of_file(path) for path in sources])
 
 
 def checked(task: Task, raw: RawData) -> RawData:
     """The examples without their places, after the checks that every format needs.
 
-    Raises UserError for an empty split or document and for a label outside the list, naming its place.
+    Raises UserError for an empty split and for an example that the task's problem cannot use, naming its place.
     """
-    labels = task.labels or collected_labels(task, raw.splits)
+    problem = problems.get(task.problem)
+    labels = task.labels or collected_labels(problem, raw.splits)
     if task.labels is None:
-        check_collected(task, labels)
-        untrained = set(labels) - labels_of(task, raw.splits["train"])
+        if fault := problem.label_fault(labels):
+            raise UserError(f"{task.name}: {fault}")
+        untrained = set(labels) - problem.labels_in(raw.splits["train"])
         if untrained:
             raw.warnings.append(
                 f"label(s) that never occur in training and can only be missed: {', '.join(sorted(untrained))}"
@@ -120,56 +121,18 @@ def checked(task: Task, raw: RawData) -> RawData:
         if not raw.splits[split]:
             raise UserError(f"{task.name}: the {split} split is empty; the raw files hold too few examples")
         for example in raw.splits[split]:
-            check_example(task, example, labels)
+            if fault := problem.fault(example, labels):
+                raise UserError(f"{example['where']}: {fault}")
     splits = {split: [without_place(example) for example in raw.splits[split]] for split in SPLITS}
     return replace(raw, splits=splits)
-
-
-def check_example(task: Task, example: Example, labels: tuple[str, ...]) -> None:
-    """Raises UserError where the example is empty or carries an unknown label or tag."""
-    if not (example["tokens"] if task.is_token_task else example["text"].strip()):
-        raise UserError(f"{example['where']}: the document is empty; remove it or restore its text")
-    if task.problem == "multi_label_classification":
-        return
-    unknown = set(example["tags"] if task.is_token_task else [example["labels"]]) - set(labels)
-    if unknown:
-        what = "tag" if task.is_token_task else "label"
-        raise UserError(
-            f"{example['where']}: unknown {what} {shown(min(unknown))}; {task.name} knows {', '.join(labels)}"
-        )
-
-
-def check_collected(task: Task, labels: tuple[str, ...]) -> None:
-    """Raises UserError where the labels found in the data look like text: then a wrong column was named."""
-    if task.is_token_task:
-        odd = [tag for tag in labels if not re.fullmatch(r"O|[BI](-\S+)?", tag)]
-        if odd:
-            raise UserError(f"{task.name}: {shown(odd[0])} is no BIO tag (O, B-type, I-type); is it the last column?")
-    elif len(labels) > MOST_LABELS or any(len(label) > LONGEST_LABEL for label in labels):
-        raise UserError(
-            f"{task.name}: the label column holds {len(labels):,} different values, the longest of "
-            f"{max(map(len, labels)):,} characters; is it the right column? Allowed: {MOST_LABELS} of {LONGEST_LABEL}"
-        )
-
-
-def shown(label: str) -> str:
-    """A label as it may be printed: what could be a piece of a note is only measured."""
-    return f"'{label}'" if re.fullmatch(r"\S{1,40}", label) else f"of {len(label)} characters"
 
 
 def without_place(example: Example) -> Example:
     return {key: value for key, value in example.items() if key != "where"}
 
 
-def collected_labels(task: Task, splits: dict[str, list[Example]]) -> tuple[str, ...]:
+def collected_labels(problem: Problem, splits: dict[str, list[Example]]) -> tuple[str, ...]:
     """For tasks that give no list: the labels of the training split, sorted, then those that occur only elsewhere."""
-    trained = labels_of(task, splits["train"])
-    others = set().union(*(labels_of(task, splits[split]) for split in SPLITS)) - trained
+    trained = problem.labels_in(splits["train"])
+    others = set().union(*(problem.labels_in(splits[split]) for split in SPLITS)) - trained
     return (*sorted(trained), *sorted(others))
-
-
-def labels_of(task: Task, examples: list[Example]) -> set[str]:
-    """The labels that occur; `O` is always among the tags."""
-    if task.is_token_task:
-        return {tag for example in examples for tag in example["tags"]} | {"O"}
-    return {example["labels"] for example in examples}

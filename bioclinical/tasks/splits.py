@@ -5,12 +5,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from datasets import Dataset
-from sklearn.model_selection import train_test_split
 
 from bioclinical.errors import UserError
-from bioclinical.tasks.example import Example, group_of
-from bioclinical.tasks.task import SPLITS
+from bioclinical.tasks.example import SPLITS, Example, group_of
 
 SPLIT_SEED = 42
 PROTOCOLS = ("paper", "strict")
@@ -107,6 +104,8 @@ def split_70_10_20(examples: list[Example]) -> dict[str, list[Example]]:
 
 def sklearn_split_70_15_15(examples: list[Example]) -> dict[str, list[Example]]:
     """DEID: scikit-learn takes 30 % out, then halves it into validation and test."""
+    from sklearn.model_selection import train_test_split  # slow to import
+
     require_examples(examples)
     train, held_out = train_test_split(examples, test_size=0.30, random_state=SPLIT_SEED)
     require_examples(held_out)
@@ -116,6 +115,8 @@ def sklearn_split_70_15_15(examples: list[Example]) -> dict[str, list[Example]]:
 
 def datasets_split(examples: list[Example], test_size: float) -> tuple[list[Example], list[Example]]:
     """One `datasets.Dataset.train_test_split`, applied to the examples' positions."""
+    from datasets import Dataset  # slow to import
+
     require_examples(examples)
     parts = Dataset.from_dict({"position": range(len(examples))}).train_test_split(test_size, seed=SPLIT_SEED)
     return tuple([examples[i] for i in parts[name]["position"]] for name in ("train", "test"))

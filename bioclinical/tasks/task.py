@@ -3,17 +3,12 @@
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 from typing import Protocol as Interface
 
+from bioclinical import problems
+from bioclinical.metrics.metric import Metric
 from bioclinical.tasks.example import Example
-
-if TYPE_CHECKING:
-    from bioclinical.tasks.splits import Protocol
-
-SPLITS = ("train", "validation", "test")
-
-Problem = Literal["single_label_classification", "multi_label_classification", "token_classification"]
+from bioclinical.tasks.splits import Protocol
 
 
 @dataclass
@@ -39,7 +34,7 @@ class Reader(Interface):
     def raw_files(self, folder: Path) -> list[Path]:
         """The files that `read` will open, missing ones included."""
 
-    def read(self, folder: Path, protocol: "Protocol" = ...) -> RawData:
+    def read(self, folder: Path, protocol: Protocol = ...) -> RawData:
         """Reads and splits, as published where no protocol is given.
 
         Raises UserError naming file and line of what cannot be read.
@@ -50,28 +45,24 @@ class Reader(Interface):
 class Task:
     """One downstream task.
 
+    problem: the name of its kind (bioclinical/problems).
     labels: the fixed list in id order (for token tasks the tags), or None to collect it from the training split.
     strict_labels: the list of the strict protocol where it differs.
+    metric: the official one, shown first everywhere; None for the problem's first.
+    selection_metric: the validation metric that decides the best epoch, as published; None for the problem's own.
     folder: the raw files' folder under --data_dir.  source: where a user gets them.
     """
 
     name: str
-    problem: Problem
+    problem: str
     reader: Reader
     folder: str
     source: str
     labels: tuple[str, ...] | None = None
     strict_labels: tuple[str, ...] | None = None
     negative_label: str | None = None
-
-    @property
-    def is_token_task(self) -> bool:
-        return self.problem == "token_classification"
-
-    @property
-    def selection_metric(self) -> str:
-        """The validation metric that decides the best epoch, as published."""
-        return "f1" if self.is_token_task else "weighted_f1"
+    metric: str | None = None
+    selection_metric: str | None = None
 
 
 @dataclass
@@ -88,6 +79,21 @@ class TaskData:
     warnings: list[str]
     raw_sha256: str
     token_pattern: str | None = None
+
+    @property
+    def problem(self) -> problems.Problem:
+        return problems.get(self.task.problem)
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The task's metrics, the official one first; raises UserError where that is unknown."""
+        return self.problem.metrics(self.labels, self.task.negative_label, self.task.metric)
+
+    @property
+    def selection_metric(self) -> Metric:
+        """The validation metric that decides the best epoch; raises UserError where it is unknown."""
+        name = self.task.selection_metric or self.problem.selection_metric
+        return self.problem.metrics(self.labels, self.task.negative_label, name)[0]
 
 
 def bio_tags(types: tuple[str, ...]) -> tuple[str, ...]:

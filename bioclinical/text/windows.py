@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from transformers import PreTrainedTokenizerFast
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class Window:
     places: list[int]
 
 
-def windows_of(tokenizer: PreTrainedTokenizerFast, text: str | list[str], max_length: int) -> Iterator[Window]:
+def windows_of(tokenizer: "PreTrainedTokenizerFast", text: str | list[str], max_length: int) -> Iterator[Window]:
     """The windows of a document, given as text or as words; they start a quarter of the context apart.
 
     A document that fits is one window, the same as without windows. The context of a sub-token in a window is the
@@ -53,7 +56,7 @@ def owners(tokens: int, starts: list[int], size: int) -> np.ndarray:
     return owner
 
 
-def special_frame(tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[int]]:
+def special_frame(tokenizer: "PreTrainedTokenizerFast") -> tuple[list[int], list[int]]:
     """The special tokens that the tokenizer puts before and after a text."""
     framed = tokenizer("a", return_special_tokens_mask=True)
     inside = [i for i, special in enumerate(framed["special_tokens_mask"]) if not special]

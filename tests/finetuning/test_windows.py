@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
-from bioclinical.metrics import entity_metrics
 from bioclinical.text.tokenization import load_tokenizer
 from bioclinical.text.windows import owners, window_starts, windows_of
 
@@ -45,14 +44,6 @@ def test_windows_hold_every_word_once(tiny_model, family):
         )
     assert windows[0].input_ids == whole["input_ids"] and len(windows) == 1
     assert [w.words for w in windows_of(tokenizer, "", 16)] == [[]]
-
-
-def test_windowed_score_counts_every_entity():
-    gold, nothing = [["B-x", "O", "B-x"]], [["O", "O", "O"]]
-    scores = entity_metrics(gold, [["B-x", "O", "O"]], [[0, 1]], windowed=[["B-x", "O", "O"]])
-    assert (scores["f1"], scores["f1_windowed"]) == pytest.approx((1.0, 2 / 3))
-    assert entity_metrics(gold, nothing, [[0]], windowed=gold)["f1_windowed"] == 1.0
-    assert "f1_windowed" not in entity_metrics(gold, nothing, [[0]])
 
 
 def run(run_main, sample, output, *arguments):

@@ -3,7 +3,8 @@ import pytest
 from bioclinical.errors import UserError
 from bioclinical.tasks.corpora.cos import CosReader, read_snippets
 from bioclinical.tasks.corpora.social_history import TAGS, TYPES
-from bioclinical.tasks.readers.brat import BratReader, parse_text_bound, tag_tokens, token_offsets
+from bioclinical.tasks.readers.brat import BratReader, parse_text_bound, tag_tokens
+from bioclinical.text.words import token_offsets
 
 
 def write(folder, name, text, annotations):

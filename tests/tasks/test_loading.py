@@ -15,11 +15,12 @@ from repository import ROOT
 from bioclinical.errors import UserError
 from bioclinical.tasks import loading
 from bioclinical.tasks.corpora import phenotype
+from bioclinical.tasks.example import SPLITS
 from bioclinical.tasks.loading import load_task
 from bioclinical.tasks.readers.conll import ConllReader
 from bioclinical.tasks.readers.delimited import DelimitedReader
 from bioclinical.tasks.splits import sklearn_split_70_15_15, split_70_10_20, split_70_15_15
-from bioclinical.tasks.task import SPLITS, Task
+from bioclinical.tasks.task import Task
 from dataloader import TASKS, get_task
 
 NAMES = ["Phenotype", "ChemProt", "DEID", "COS", "SocialHistory"]
@@ -117,7 +118,7 @@ def write_csvs(tmp_path, train="t,l\nhello,x\n", encoding="utf-8"):
 @pytest.mark.parametrize(
     "train, encoding, message",
     [
-        ("t,l\nhello,z\n", "utf-8", "a.csv' line 2: unknown label 'z'; Mine knows x, y"),
+        ("t,l\nhello,z\n", "utf-8", "a.csv' line 2: unknown label 'z'; allowed: x, y"),
         ("t,l\nhello,\n", "utf-8", "line 2: the column 'l' is empty"),
         ("t,l\nhello\n", "utf-8", "line 2: 1 cells where the header has 2"),
         ("t,l\na, b,x\n", "utf-8", "line 2: 3 cells where the header has 2"),

@@ -13,11 +13,11 @@ from bioclinical.tasks.corpora.cos import read_snippets
 from bioclinical.tasks.corpora.deid import DeidReader, tag_strictly
 from bioclinical.tasks.corpora.phenotype import LABELS, PhenotypeReader
 from bioclinical.tasks.corpora.social_history import STRICT_TAGS, STRICT_TYPES
+from bioclinical.tasks.example import SPLITS
 from bioclinical.tasks.loading import load_task
 from bioclinical.tasks.readers.brat import BratReader, tag_covered_spans
 from bioclinical.tasks.readers.delimited import DelimitedReader
 from bioclinical.tasks.splits import Protocol, group_of, grouped_split
-from bioclinical.tasks.task import SPLITS
 from dataloader import get_task
 
 STRICT = Protocol("strict")
@@ -89,7 +89,7 @@ def test_alignment_of_invented_records_is_exact_or_refused():
         if tagged is None:
             continue
         aligned += 1
-        from bioclinical.tasks.readers.brat import token_offsets
+        from bioclinical.text.words import token_offsets
 
         expected = tag_covered_spans(token_offsets(text, r"\w+|[^\w\s]"), truth)
         assert tagged[1] == expected, masked

@@ -4,16 +4,11 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from bioclinical.tasks.readers.brat import (
-    WORD_AND_PUNCTUATION_TOKENS,
-    TextBound,
-    read_annotations,
-    require_known_type,
-    tag_tokens,
-    token_offsets,
-)
+from bioclinical.tasks.example import Example
+from bioclinical.tasks.readers.brat import TextBound, read_annotations, require_known_type, tag_tokens
 from bioclinical.tasks.splits import PAPER, Protocol, split_70_15_15
-from bioclinical.tasks.task import Example, RawData, bio_tags, counted
+from bioclinical.tasks.task import RawData, bio_tags, counted
+from bioclinical.text.words import WORD_AND_PUNCTUATION_TOKENS, token_offsets
 
 TYPES = ("Attr", "Cos", "Loc", "Ref", "Val")
 TAGS = bio_tags(TYPES)

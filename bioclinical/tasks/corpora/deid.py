@@ -8,14 +8,11 @@ from pathlib import Path
 from bioclinical.errors import UserError
 from bioclinical.files import read_utf8
 from bioclinical.tasks.corpora.alignment import align
-from bioclinical.tasks.readers.brat import (
-    WHITESPACE_TOKENS,
-    WORD_AND_PUNCTUATION_TOKENS,
-    tag_covered_spans,
-    token_offsets,
-)
+from bioclinical.tasks.example import Example
+from bioclinical.tasks.readers.brat import tag_covered_spans
 from bioclinical.tasks.splits import PAPER, Protocol, sklearn_split_70_15_15
-from bioclinical.tasks.task import Example, RawData, counted
+from bioclinical.tasks.task import RawData, counted
+from bioclinical.text.words import WHITESPACE_TOKENS, WORD_AND_PUNCTUATION_TOKENS, token_offsets
 
 TYPES = ("age", "date", "location", "name", "other", "phone_nb")
 TAGS = ("O",) + tuple(f"B-{t}" for t in TYPES) + tuple(f"I-{t}" for t in TYPES)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bioclinical.errors import UserError
-from bioclinical.tasks.example import Example
+from bioclinical.tasks.example import SPLITS, Example
 from bioclinical.tasks.splits import PAPER, Protocol
-from bioclinical.tasks.task import SPLITS, RawData
+from bioclinical.tasks.task import RawData
 from bioclinical.text.tables import TableReader
 
 LABELS = (

@@ -16,11 +16,11 @@ from bioclinical.errors import UserError
 from bioclinical.files import read_utf8
 from bioclinical.tasks.corpora.i2b2 import HELD_OUT_SHARE, by_document, require_documents
 from bioclinical.tasks.example import Example
-from bioclinical.tasks.readers.brat import WHITESPACE_TOKENS, WORD_AND_PUNCTUATION_TOKENS
 from bioclinical.tasks.readers.spans import Span, check_spans, count_overlaps, tagged_lines
 from bioclinical.tasks.readers.xml import attribute, parse_xml
 from bioclinical.tasks.splits import PAPER, Protocol, held_out
 from bioclinical.tasks.task import RawData, bio_tags, counted
+from bioclinical.text.words import WHITESPACE_TOKENS, WORD_AND_PUNCTUATION_TOKENS
 
 EVENT_TYPES = ("CLINICAL_DEPT", "EVIDENTIAL", "OCCURRENCE", "PROBLEM", "TEST", "TREATMENT")
 EVENT_TAGS = bio_tags(EVENT_TYPES)

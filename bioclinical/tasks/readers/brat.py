@@ -9,11 +9,10 @@ from pathlib import Path
 
 from bioclinical.errors import UserError
 from bioclinical.files import read_utf8
+from bioclinical.tasks.example import Example
 from bioclinical.tasks.splits import PAPER, Protocol, split_70_15_15
-from bioclinical.tasks.task import Example, RawData, counted
-
-WHITESPACE_TOKENS = r"\S+"
-WORD_AND_PUNCTUATION_TOKENS = r"\w+|[^\w\s]"
+from bioclinical.tasks.task import RawData, counted
+from bioclinical.text.words import WORD_AND_PUNCTUATION_TOKENS, token_offsets
 
 
 @dataclass(frozen=True)
@@ -74,11 +73,6 @@ def require_known_type(annotation: TextBound, types: Iterable[str]) -> None:
         raise UserError(
             f"{annotation.where}: type '{annotation.type}' is not in the task's list ({', '.join(sorted(types))})"
         )
-
-
-def token_offsets(text: str, pattern: str) -> list[tuple[int, int]]:
-    """Character offsets [start, end) of the pattern's matches."""
-    return [match.span() for match in re.finditer(pattern, text)]
 
 
 def tag_tokens(tokens: list[tuple[int, int]], spans: Iterable[tuple[int, int, str]]) -> list[str]:

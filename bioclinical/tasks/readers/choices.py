@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from bioclinical.errors import UserError
+from bioclinical.tasks.example import SPLITS, Example
 from bioclinical.tasks.readers.squad import two_way_split
 from bioclinical.tasks.splits import PAPER, Protocol, grouped_split
-from bioclinical.tasks.task import SPLITS, Example, RawData
+from bioclinical.tasks.task import RawData
 from bioclinical.text.tables import TableReader, TableRow, stem_and_suffix
 
 LETTERS = "ABCDEFGHIJ"

@@ -7,9 +7,9 @@ from typing import Literal
 
 from bioclinical.errors import UserError
 from bioclinical.files import read_utf8
-from bioclinical.tasks.example import Example
+from bioclinical.tasks.example import SPLITS, Example
 from bioclinical.tasks.splits import PAPER, Protocol
-from bioclinical.tasks.task import SPLITS, RawData
+from bioclinical.tasks.task import RawData
 
 DOCUMENT_MARK = "-DOCSTART-"
 # "-DOCSTART- (PMC-1072800-sec-07)" and "-DOCSTART- 95369245" name a document; "-DOCSTART- -X- O" does not.

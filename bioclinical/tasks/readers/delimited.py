@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from bioclinical.errors import UserError
+from bioclinical.tasks.example import SPLITS, Example
 from bioclinical.tasks.splits import PAPER, Protocol, split_70_15_15
-from bioclinical.tasks.task import SPLITS, Example, RawData
+from bioclinical.tasks.task import RawData
 from bioclinical.text.columns import is_surely_a_name
 from bioclinical.text.tables import TableReader
 

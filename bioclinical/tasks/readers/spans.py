@@ -6,7 +6,8 @@ from pathlib import Path
 
 from bioclinical.errors import UserError
 from bioclinical.tasks.example import Example
-from bioclinical.tasks.readers.brat import tag_covered_spans, token_offsets
+from bioclinical.tasks.readers.brat import tag_covered_spans
+from bioclinical.text.words import token_offsets
 
 Span = tuple[int, int, str]
 

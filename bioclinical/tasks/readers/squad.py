@@ -13,8 +13,9 @@ from typing import Any
 
 from bioclinical.errors import UserError
 from bioclinical.files import read_utf8
+from bioclinical.tasks.example import SPLITS, Example
 from bioclinical.tasks.splits import PAPER, Protocol, grouped_split
-from bioclinical.tasks.task import SPLITS, Example, RawData, counted
+from bioclinical.tasks.task import RawData, counted
 
 NOT_IN_CONTEXT = "answer(s) that do not stand in their context; scored, but never a target of training. The first: "
 MOVED = "answer offset(s) that were off by a blank, repaired"

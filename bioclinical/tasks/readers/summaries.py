@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bioclinical.errors import UserError
+from bioclinical.tasks.example import SPLITS, Example
 from bioclinical.tasks.splits import PAPER, Protocol, grouped_split
-from bioclinical.tasks.task import SPLITS, Example, RawData
+from bioclinical.tasks.task import RawData
 from bioclinical.text.tables import TableReader
 
 SHARES = (0.1, 0.1)

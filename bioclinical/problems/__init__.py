@@ -1,0 +1,16 @@
+"""The kinds of problems, each registered by its name."""
+
+from bioclinical.errors import UserError
+from bioclinical.problems.multi_label import MultiLabel
+from bioclinical.problems.problem import Problem
+from bioclinical.problems.single_label import SingleLabel
+from bioclinical.problems.tagging import Tagging
+
+PROBLEMS: dict[str, Problem] = {problem.name: problem for problem in (SingleLabel(), MultiLabel(), Tagging())}
+
+
+def get(name: str) -> Problem:
+    """The problem of that name; raises UserError listing the names."""
+    if name not in PROBLEMS:
+        raise UserError(f"unknown problem '{name}'; known: {', '.join(PROBLEMS)}")
+    return PROBLEMS[name]

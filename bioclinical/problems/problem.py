@@ -1,0 +1,170 @@
+"""What a kind of problem is: the one object that knows how its examples become rows, and its outputs scores.
+
+Reading, training, evaluation, prediction and tables ask it; none of them asks which kind it is. A new kind is a file
+with a class of its own here and its registration in `bioclinical/problems/__init__.py`. Problems are importable without
+torch and transformers: methods import what they need.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from bioclinical.errors import UserError
+from bioclinical.metrics.metric import Metric, Prediction, score_all
+from bioclinical.problems.encoding import Coder, EncodedSplit
+from bioclinical.tasks.example import Example
+
+Labels = tuple[str, ...]
+Answer = dict[str, Any]  # what is said about a raw text, as JSON
+
+
+class Problem(ABC):
+    """One kind of problem.
+
+    name: as tasks and results name it.  auto_class: the class of transformers that builds its head.
+    selection_metric: the validation metric that decides the best epoch unless the task declares another.
+    label_names: the inputs that hold the gold.  is_per_token: the logits have a row for each token, and those at
+    padding are never used.  length_unit: of `length`.
+    """
+
+    name: ClassVar[str]
+    auto_class: ClassVar[str]
+    selection_metric: ClassVar[str]
+    label_names: ClassVar[tuple[str, ...]] = ("labels",)
+    is_per_token: ClassVar[bool] = False
+    length_unit: ClassVar[str] = "characters"
+
+    # --- Examples -----------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def fault(self, example: Example, labels: Labels) -> str | None:
+        """Why the example cannot be used, as the part of a sentence that follows its place; None for a good one."""
+
+    def labels_in(self, examples: Sequence[Example]) -> set[str]:
+        """The labels that occur, for tasks that give no list; empty for problems without labels."""
+        return set()
+
+    def label_fault(self, labels: Labels) -> str | None:
+        """Why labels collected from the data cannot be labels (a wrong column was named); None for good ones."""
+        return None
+
+    @abstractmethod
+    def counts(self, examples: Sequence[Example], labels: Labels) -> dict[str, float]:
+        """What dataloader.py shows of a split: a number a row."""
+
+    @abstractmethod
+    def length(self, example: Example) -> int:
+        """The example's length in `length_unit`."""
+
+    # --- Rows of the model --------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def configure(self, config: Any, labels: Labels) -> None:
+        """Sets what the head needs in a transformers config."""
+
+    @abstractmethod
+    def encode(self, coder: Coder, examples: Sequence[Example]) -> EncodedSplit:
+        """The rows of the examples, as trained on and published: what is longer than the context is cut.
+
+        Examples without gold (raw texts) give rows without labels. Raises UserError for an example without tokens.
+        """
+
+    def encode_cut(self, coder: Coder, split: EncodedSplit, pooling: str) -> EncodedSplit | None:
+        """Rows over the whole of the examples that were cut; None where this problem does not predict from windows.
+
+        Its examples are those of `split.cut`, in that order.
+        """
+        return None
+
+    def pooling_fault(self, pooling: str, examples: Sequence[Example]) -> str | None:
+        """Why long texts of a task with such examples cannot be treated in the way asked for; None where they can."""
+        return None
+
+    @abstractmethod
+    def collator(self, coder: Coder) -> Any:
+        """What makes a batch of rows."""
+
+    # --- Outputs ------------------------------------------------------------------------------------------------------
+
+    def logits(self, outputs: Any) -> Any:
+        """What a forward computed, as one tensor (batch, ...), (batch, length, ...) where `is_per_token`."""
+        return outputs["logits"]
+
+    # Where the model's own loss does not fit: a method (outputs, labels, num_items_in_batch) -> the mean loss.
+    loss: ClassVar[Callable[..., Any] | None] = None
+
+    def generate(self, model: Any, inputs: dict[str, Any]) -> Any:
+        """Outputs of an evaluated batch where these are not the logits of one forward; None: the logits."""
+        return None
+
+    def reduce(self, logits: Any) -> Any:
+        """What is kept of the logits for `predictions`; all logits of long documents would fill the memory."""
+        return logits
+
+    @abstractmethod
+    def predictions(self, coder: Coder, split: EncodedSplit, outputs: Sequence[Any]) -> list[Prediction]:
+        """A prediction for each example. outputs: what `reduce` kept of each row, in the order of `split.features`."""
+
+    def with_windows(self, prediction: Prediction, whole: Prediction) -> Prediction:
+        """A cut example's prediction, given the one over all its windows."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def baseline(self, train: Sequence[Example], test: Sequence[Example], labels: Labels) -> list[Prediction]:
+        """What a system says of the test examples that knows the training gold only."""
+
+    # --- Scores -------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def all_metrics(self, labels: Labels, negative_label: str | None) -> list[Metric]:
+        """The problem's metrics; the first is the official one unless the task declares another."""
+
+    def special_metrics(self, labels: Labels) -> list[Metric]:
+        """Those that are computed only for a task that declares them official."""
+        return []
+
+    def metrics(
+        self, labels: Sequence[str], negative_label: str | None = None, official: str | None = None
+    ) -> list[Metric]:
+        """The metrics of a task, its official one first. Raises UserError where that is unknown."""
+        metrics, special = self.all_metrics(tuple(labels), negative_label), self.special_metrics(tuple(labels))
+        first = [metric for metric in (*metrics, *special) if metric.name == official]
+        if official is not None and not first:
+            known = ", ".join(metric.name for metric in (*metrics, *special))
+            raise UserError(f"a {self.name} has no metric '{official}'; known: {known}")
+        return [*first, *(metric for metric in metrics if metric.name != official)]
+
+    def details(self, predictions: Sequence[Prediction], labels: Labels) -> dict[str, Any]:
+        """What else is stored of the scores: counts, scores by label."""
+        return {}
+
+    # --- Raw texts ----------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def raw_example(self, texts: dict[str, str], token_pattern: str | None) -> Example:
+        """An example without gold. texts: `id`, `text` and, for pairs, `text_b`."""
+
+    @abstractmethod
+    def encode_raw(self, coder: Coder, examples: Sequence[Example], pooling: str) -> EncodedSplit:
+        """Rows from which raw texts are predicted the way the test's score was made; none for an empty text."""
+
+    @abstractmethod
+    def reduce_raw(self, logits: Any) -> Any:
+        """What is kept of the logits for `answers`."""
+
+    @abstractmethod
+    def answers(self, coder: Coder, split: EncodedSplit, outputs: Sequence[Any]) -> list[Answer]:
+        """What is said of each raw example. outputs: what `reduce_raw` kept, in the order of `split.features`."""
+
+
+def scores(
+    problem: Problem, metrics: Sequence[Metric], predictions: Sequence[Prediction], labels: Labels, has_windows: bool
+) -> dict[str, Any]:
+    """Each metric's score by name, and the details. has_windows: whole documents were predicted where some were cut."""
+    wanted = [metric for metric in metrics if has_windows or not metric.needs_windows]
+    return score_all(wanted, predictions) | problem.details(predictions, labels)
+
+
+def identity(example: Example) -> Prediction:
+    """What names an example in its prediction, without its text."""
+    return {"id": example["id"], "group": example.get("group", example["id"])}

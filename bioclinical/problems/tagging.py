@@ -1,0 +1,193 @@
+"""A BIO tag for every word: entities, events, identifiers."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bioclinical.metrics.entities import entity_details, entity_metrics
+from bioclinical.metrics.metric import Metric, Prediction
+from bioclinical.metrics.words import WordMacroF1
+from bioclinical.problems.encoding import EXAMPLE_INDEX, Coder, EncodedSplit, Feature, cut_examples, require_tokens
+from bioclinical.problems.label_names import name_labels, shown, unknown
+from bioclinical.problems.problem import Answer, Problem, identity
+from bioclinical.tasks.example import Example
+from bioclinical.text.labels import IGNORED_LABEL
+from bioclinical.text.windows import windows_of
+from bioclinical.text.words import WORD_AND_PUNCTUATION_TOKENS, token_offsets
+
+OUTSIDE = "O"
+
+
+class ScoredWords(NamedTuple):
+    """The words of a document that are read off a row, and the places of their first sub-tokens in it."""
+
+    words: list[int]
+    places: list[int]
+
+
+class Tagging(Problem):
+    """An example holds {"tokens", "tags"}: words, and a tag for each. A word's tag is that of its first sub-token."""
+
+    name = "token_classification"
+    auto_class = "AutoModelForTokenClassification"
+    selection_metric = "f1"
+    is_per_token = True
+    length_unit = "words"
+
+    def fault(self, example: Example, labels: tuple[str, ...]) -> str | None:
+        if not example["tokens"]:
+            return "the document is empty; remove it or restore its text"
+        return unknown("tag", set(example["tags"]), labels)
+
+    def labels_in(self, examples: Sequence[Example]) -> set[str]:
+        return {tag for example in examples for tag in example["tags"]} | {OUTSIDE}
+
+    def label_fault(self, labels: tuple[str, ...]) -> str | None:
+        odd = [tag for tag in labels if not re.fullmatch(r"O|[BI](-\S+)?", tag)]
+        return f"{shown(odd[0])} is no BIO tag (O, B-type, I-type); is it the last column?" if odd else None
+
+    def counts(self, examples: Sequence[Example], labels: tuple[str, ...]) -> dict[str, float]:
+        counted = Counter(tag for example in examples for tag in example["tags"])
+        return {label: counted[label] for label in labels}
+
+    def length(self, example: Example) -> int:
+        return len(example["tokens"])
+
+    def configure(self, config: Any, labels: tuple[str, ...]) -> None:
+        name_labels(config, labels, None)
+
+    def pooling_fault(self, pooling: str, examples: Sequence[Example]) -> str | None:
+        return "always reports f1_windowed beside f1" if pooling != "head" else None
+
+    def encode(self, coder: Coder, examples: Sequence[Example]) -> EncodedSplit:
+        texts = [example["tokens"] for example in examples]
+        encoded = coder.tokenizer(texts, is_split_into_words=True, truncation=True, max_length=coder.max_length)
+        features, notes = [], []
+        for i, example in enumerate(examples):
+            row = coder.inputs(encoded, i)
+            require_tokens(row, example)
+            notes.append(first_sub_tokens(encoded.word_ids(i)))
+            gold = self.gold_input(example, notes[-1], coder, len(row["input_ids"]))
+            features.append(row | gold | {EXAMPLE_INDEX: i})
+        return EncodedSplit(list(examples), features, notes, cut_examples(encoded))
+
+    def encode_cut(self, coder: Coder, split: EncodedSplit, pooling: str) -> EncodedSplit | None:
+        return self.windows(coder, [split.examples[i] for i in split.cut])
+
+    def windows(self, coder: Coder, examples: Sequence[Example]) -> EncodedSplit:
+        """The windows of each document; each word is read off one of them."""
+        split = EncodedSplit(list(examples), [], [], cut=[])
+        for i, example in enumerate(examples):
+            for window in windows_of(coder.tokenizer, example["tokens"], coder.max_length):
+                if not window.words:
+                    continue  # nothing is read there, and a batch of such windows would have no loss
+                note = ScoredWords(window.words, window.places)
+                row = coder.inputs_of(window.input_ids)
+                gold = self.gold_input(example, note, coder, len(window.input_ids))
+                split.features.append(row | gold | {EXAMPLE_INDEX: i})
+                split.notes.append(note)
+        return split
+
+    def gold_input(self, example: Example, scored: ScoredWords, coder: Coder, length: int) -> Feature:
+        """Tag ids at the places of the scored words, -100 elsewhere."""
+        if "tags" not in example:
+            return {}
+        labels = [IGNORED_LABEL] * length
+        for word, place in zip(*scored):
+            labels[place] = coder.labels.index(example["tags"][word])
+        return {"labels": labels}
+
+    def collator(self, coder: Coder) -> Any:
+        from transformers import DataCollatorForTokenClassification
+
+        return DataCollatorForTokenClassification(coder.tokenizer, label_pad_token_id=IGNORED_LABEL)
+
+    def reduce(self, logits: Any) -> Any:
+        """Tag ids."""
+        return logits.argmax(-1)
+
+    def predictions(self, coder: Coder, split: EncodedSplit, outputs: Sequence[Any]) -> list[Prediction]:
+        """A tag for every word; words that the model did not see are O. outputs: tag ids (padded length,) of a row."""
+        predictions: list[Prediction] = []
+        for example, rows in zip(split.examples, split.by_example(outputs)):
+            predicted = [OUTSIDE] * len(example["tags"])
+            for note, tag_ids in rows:
+                for word, tag_id in zip(note.words, tag_ids[note.places]):
+                    predicted[word] = coder.labels[tag_id]
+            seen = sorted(word for note, _ in rows for word in note.words)
+            predictions.append(identity(example) | {"gold": example["tags"], "predicted": predicted, "seen": seen})
+        return predictions
+
+    def with_windows(self, prediction: Prediction, whole: Prediction) -> Prediction:
+        return prediction | {"windowed": whole["predicted"]}
+
+    def baseline(self, train: Sequence[Example], test: Sequence[Example], labels: tuple[str, ...]) -> list[Prediction]:
+        """No entity anywhere."""
+        return [
+            identity(example)
+            | {"gold": example["tags"], "predicted": [OUTSIDE] * len(example["tags"])}
+            | {"seen": list(range(len(example["tags"])))}
+            for example in test
+        ]
+
+    def all_metrics(self, labels: tuple[str, ...], negative_label: str | None) -> list[Metric]:
+        return entity_metrics()
+
+    def special_metrics(self, labels: tuple[str, ...]) -> list[Metric]:
+        return [WordMacroF1(classes=tuple(sorted({label[2:] for label in labels if label[2:]})))]
+
+    def details(self, predictions: Sequence[Prediction], labels: tuple[str, ...]) -> dict[str, Any]:
+        return entity_details(predictions)
+
+    def raw_example(self, texts: dict[str, str], token_pattern: str | None) -> Example:
+        """Words as in training, with their [start, end) in the text."""
+        offsets = token_offsets(texts["text"], token_pattern or WORD_AND_PUNCTUATION_TOKENS)
+        return {"id": texts["id"], "tokens": [texts["text"][a:b] for a, b in offsets], "offsets": offsets}
+
+    def encode_raw(self, coder: Coder, examples: Sequence[Example], pooling: str) -> EncodedSplit:
+        return self.windows(coder, examples)
+
+    def reduce_raw(self, logits: Any) -> Any:
+        """The best tag's probability and id at each token."""
+        return tuple(logits.softmax(-1).max(-1))
+
+    def answers(self, coder: Coder, split: EncodedSplit, outputs: Sequence[Any]) -> list[Answer]:
+        pairs = zip(split.examples, split.by_example(outputs))
+        return [{"entities": found_entities(example, rows, coder.labels)} for example, rows in pairs]
+
+
+def first_sub_tokens(word_ids: Iterable[int | None]) -> ScoredWords:
+    """The words of a row and the places of their first sub-tokens."""
+    scored = ScoredWords([], [])
+    previous = None
+    for place, word in enumerate(word_ids):
+        if word is not None and word != previous:
+            scored.words.append(word)
+            scored.places.append(place)
+        previous = word
+    return scored
+
+
+def found_entities(
+    example: Example, rows: list[tuple[ScoredWords, tuple[np.ndarray, np.ndarray]]], labels: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """Entities with [start, end) in the text and the mean probability of their words' tags."""
+    from seqeval.metrics.sequence_labeling import get_entities  # slow to import
+
+    offsets = example["offsets"]
+    tags, probabilities = [OUTSIDE] * len(offsets), [0.0] * len(offsets)
+    for note, (best, tag_ids) in rows:
+        for word, probability, tag_id in zip(note.words, best[note.places].tolist(), tag_ids[note.places]):
+            tags[word], probabilities[word] = labels[tag_id], probability
+    return [
+        {
+            "start": offsets[first][0],
+            "end": offsets[last][1],
+            "type": kind,
+            "probability": round(sum(probabilities[first : last + 1]) / (last + 1 - first), 4),
+        }
+        for kind, first, last in get_entities(tags)
+    ]
