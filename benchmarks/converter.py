@@ -106,9 +106,10 @@ def run_side(side: str, path: Path, tokenizer_name: str) -> dict:
             started, cpu_started = time.perf_counter(), time.process_time()
             tokens, sha256 = ceiling(texts, encode), None
         elif kind == "convert":
-            from bioclinical.mds.conversion import Conversion, Settings
+            from bioclinical.mds.conversion import Conversion
+            from bioclinical.mds.settings import MdsSettings
 
-            settings = Settings(concat_tokens=CONCAT_TOKENS)
+            settings = MdsSettings(concat_tokens=CONCAT_TOKENS)
             started, cpu_started = time.perf_counter(), time.process_time()
             conversion = Conversion(str(path), Path(scratch), settings, tokenizer, "measured")
             counts = conversion.run(Path(scratch) / "counts.txt", int(workers), None).counts["train"]

@@ -1,10 +1,14 @@
 """How every script of the repository ends: a user's mistake is one sentence and exit code 2, never a traceback."""
 
+import contextlib
 import errno
 import os
+import signal
 import sys
 import textwrap
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 
 class UserError(Exception):
@@ -13,6 +17,10 @@ class UserError(Exception):
 
 class RunFailed(Exception):
     """The work itself went wrong (a non-finite loss, a failed seed); exit code 1."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: the work unwinds as it does at Ctrl-C, so that no process and no temporary file of it is left."""
 
 
 DISK_FULL_HINT = (
@@ -47,16 +55,20 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def run_cli(main: Callable[[], object]) -> None:
-    """Runs a script's `main` and ends the process: 0, 1 (RunFailed), 2 (UserError, unusable disk), 130 (Ctrl-C), 141.
+    """Runs a script's `main` and ends the process.
 
-    Any other exception is a fault of this repository and keeps its traceback.
+    Exit codes: 0, 1 (RunFailed), 2 (UserError, unusable disk), 130 (Ctrl-C), 141 (the reader of our output went away),
+    143 (SIGTERM). Any other exception is a fault of this repository and keeps its traceback.
     """
     try:
-        main()
+        with sigterm_unwinds():
+            main()
     except UserError as error:
         end(2, str(error))
     except RunFailed as error:
         end(1, str(error))
+    except Terminated:
+        end(143, "stopped by SIGTERM")
     except KeyboardInterrupt:
         end(130, "stopped by Ctrl-C")
     except BrokenPipeError:
@@ -69,6 +81,29 @@ def run_cli(main: Callable[[], object]) -> None:
         if isinstance(error, OSError) and error.errno in UNUSABLE_PATH:
             end(2, f"cannot use '{error.filename}' ({error.strerror}); choose another place or change its permissions")
         raise
+
+
+@contextlib.contextmanager
+def sigterm_unwinds() -> Iterator[None]:
+    """SIGTERM raises Terminated in the main thread; a second one does not disturb the tidying up of the first."""
+    if threading.current_thread() is not threading.main_thread():  # only that one may set handlers
+        yield
+        return
+    owner = os.getpid()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != owner:  # a forked child has nothing of its own to tidy up: it ends at once, as without us
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 def end(code: int, message: str) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from bioclinical.errors import UserError, is_disk_full
 
 
@@ -41,6 +43,26 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except BaseException:
         remove(partial)
         raise
+
+
+@contextlib.contextmanager
+def exclusive(path: Path, busy: str | None = None) -> Iterator[None]:
+    """Holds the lock file `path`; at the end it is gone. Several processes may wait for it, one at a time has it.
+
+    busy: the sentence of the UserError where another process has it; None waits for that process.
+    """
+    make_folder(path.parent)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=-1 if busy is None else 0)
+    except Timeout as error:
+        raise UserError(busy) from error
+    try:
+        yield
+    finally:
+        # Before the release: a process that gets the lock on a file without a name notices, and makes a new one.
+        remove(path)
+        lock.release()
 
 
 def flush_to_disk(path: Path) -> None:

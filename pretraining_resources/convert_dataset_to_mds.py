@@ -6,21 +6,20 @@
 
 import argparse
 import glob
-import json
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
-from streaming.base.compression import is_compression
-from streaming.base.util import bytes_to_int
-
+from bioclinical.arguments import positive, size_in_bytes
 from bioclinical.errors import UserError, run_cli
-from bioclinical.mds.conversion import Conversion, Outcome, Settings
+from bioclinical.mds.assignment import EVAL, TRAIN, split_names
 from bioclinical.mds.merging import merge
-from bioclinical.mds.splits import EVAL, TRAIN, split_names
-from bioclinical.mds.tokens import use_threads
+from bioclinical.mds.outcome import Outcome
+from bioclinical.mds.settings import LARGEST_SHARD_BYTES, MdsSettings, check_compression
+from bioclinical.mds.stats_file import read_stats
+from bioclinical.runtime.cores import at_most_the_cores, usable_cores
 from bioclinical.text.tables import Format, TextReader, stem_and_suffix
-from bioclinical.text.tokenization import load_tokenizer
 
 
 def main() -> None:
@@ -29,12 +28,24 @@ def main() -> None:
     sources = expand(args.dataset)
     for source in sources:
         check_input(source, settings.format)
-    use_threads(args.workers)
+    for outcome in converted(sources, settings, args):
+        print_outcome(outcome)
+    print_next_steps(args, settings)
+
+
+def converted(sources: list[str], settings: MdsSettings, args: argparse.Namespace) -> Iterator[Outcome]:
+    """Converts one input after the other."""
+    # Slow to import, and only wanted once the arguments and the inputs are known to be in order.
+    from bioclinical.mds.conversion import Conversion
+    from bioclinical.mds.tokens import use_threads
+    from bioclinical.text.tokenization import load_tokenizer
+
+    workers = at_most_the_cores(args.workers, "--workers")
+    use_threads(workers)
     tokenizer = load_tokenizer(args.tokenizer)
     conversions = [Conversion(source, args.out_dir, settings, tokenizer, args.tokenizer) for source in sources]
     for conversion in conversions:
-        print_outcome(conversion.run(args.out_token_counts, args.workers, args.row_count))
-    print_next_steps(args, settings)
+        yield conversion.run(args.out_token_counts, workers, args.row_count)
 
 
 def parse_args() -> argparse.Namespace:
@@ -49,12 +60,19 @@ def parse_args() -> argparse.Namespace:
         default="error",
         help="rows with NUL, invalid bytes or a wrong cell count: stop (default) or skip and count",
     )
-    parser.add_argument("--row_count", type=int, help="rows, for the time estimate only (default: by the file's bytes)")
+    parser.add_argument(
+        "--row_count", type=positive(int), help="rows, for the time estimate only (default: by the file's bytes)"
+    )
     # Output
     parser.add_argument("--out_dir", type=Path, required=True, help="<out_dir>/<file stem>/ receives the shards")
     parser.add_argument("--out_token_counts", type=Path, required=True, help="text file; gets a line per input")
     parser.add_argument("--compression", help="e.g. zstd, zstd:7 (default: none); then train with streaming: true")
-    parser.add_argument("--size_limit", default="64mb", help="size of a shard before compression (default: 64mb)")
+    parser.add_argument(
+        "--size_limit",
+        type=size_in_bytes(LARGEST_SHARD_BYTES),
+        default="64mb",
+        help="size of a shard before compression (default: 64mb)",
+    )
     parser.add_argument(
         "--eval_fraction",
         type=float,
@@ -70,37 +88,40 @@ def parse_args() -> argparse.Namespace:
     # Tokens
     parser.add_argument("--tokenizer", default="answerdotai/ModernBERT-base", help="hub id or folder")
     parser.add_argument(
-        "--concat_tokens", type=int, default=8192, help="most ids in a sample, special tokens included (default: 8192)"
+        "--concat_tokens",
+        type=positive(int),
+        default=8192,
+        help="most ids in a sample, special tokens included (default: 8192)",
     )
     parser.add_argument("--bos_text", default="[CLS]", help="token put before every sample (default: [CLS])")
     parser.add_argument("--eos_text", default="[SEP]", help="token put after every sample (default: [SEP])")
     parser.add_argument("--no_wrap", action="store_true", help="write neither --bos_text nor --eos_text")
     # Run time
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="tokenising threads (default: all cores)")
+    parser.add_argument(
+        "--workers", type=positive(int), default=usable_cores(), help="tokenising threads (default: all cores)"
+    )
     return parser.parse_args()
 
 
-def read_settings(args: argparse.Namespace) -> Settings:
+def read_settings(args: argparse.Namespace) -> MdsSettings:
     """The settings that decide the output. Raises UserError for a value that is not allowed."""
-    if args.workers < 1:
-        raise UserError(f"--workers {args.workers} is not allowed; 1 or more")
-    if args.compression and not is_compression(args.compression):
-        raise UserError(f"--compression {args.compression} is unknown; e.g. zstd, zstd:7, gz, snappy, br:5")
+    check_compression(args.compression)
     if args.split_by and not args.eval_fraction:
         raise UserError("--split_by has no effect without --eval_fraction; give both")
     split_names(args.eval_fraction)
-    try:
-        size_limit = bytes_to_int(args.size_limit)
-    except ValueError as error:
-        raise UserError(f"--size_limit {args.size_limit} is not a size; e.g. 64mb") from error
-    return Settings(
-        format=Format(args.text_column, args.split_by, args.encoding, args.on_bad_rows),
+    return MdsSettings(
+        format=Format(
+            text_column=args.text_column,
+            key_column=args.split_by,
+            encoding=args.encoding,
+            on_bad_rows=args.on_bad_rows,
+        ),
         concat_tokens=args.concat_tokens,
         bos_text="" if args.no_wrap else args.bos_text,
         eos_text="" if args.no_wrap else args.eos_text,
         compression=args.compression,
         eval_fraction=args.eval_fraction,
-        size_limit=size_limit,
+        size_limit=args.size_limit,
     )
 
 
@@ -146,7 +167,7 @@ def print_outcome(outcome: Outcome) -> None:
         print("  skipped rows: " + ", ".join(f"{count:,} {reason}" for reason, count in skipped.items() if count))
 
 
-def print_next_steps(args: argparse.Namespace, settings: Settings) -> None:
+def print_next_steps(args: argparse.Namespace, settings: MdsSettings) -> None:
     """Merges or says how to, and prints the lines to set in the trainer's YAML."""
     has_eval = settings.eval_fraction > 0
     roots = [args.out_dir / split for split in split_names(settings.eval_fraction)] if has_eval else [args.out_dir]
@@ -156,7 +177,7 @@ def print_next_steps(args: argparse.Namespace, settings: Settings) -> None:
         elif any(root.glob("*/index.json")):
             merged = merge(root)
             print(f"{root}: index of {len(merged.folders)} folders, {merged.samples:,} samples")
-    tokens = sum(json.loads(path.read_text())["counts"]["tokens"] for path in roots[0].glob("*.stats.json"))
+    tokens = sum(read_stats(path).counts.tokens for path in roots[0].glob("*.stats.json"))
     print("\nin the training YAML:")
     if has_eval:
         print(f"data_local: {args.out_dir}")

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from bioclinical.errors import RunFailed, UserError, run_cli
+from bioclinical.mds.index import read_index
 from bioclinical.mds.inspection import QUANTILES, all_lengths, damaged_shards, histogram_lines, packing_efficiency
-from bioclinical.mds.shards import COLUMN, open_shard, read_index
+from bioclinical.mds.shards import COLUMN, open_shard
 from bioclinical.text.tokenization import load_tokenizer
 
 

@@ -2,12 +2,11 @@
 
 from transformers import PretrainedConfig
 
+from bioclinical.encoders.attention_names import ATTENTION_CHOICES  # noqa: F401  (main.py takes it from here)
 from bioclinical.errors import UserError
-from bioclinical.modeling import BACKENDS, why_not_packed
+from bioclinical.modeling import why_not_packed
 from bioclinical.modeling.backend_choice import choose_packed_backend, why_no_package
-from bioclinical.runtime.machine import Choice
-
-ATTENTION_CHOICES = ("auto", "packed", *(f"packed:{name}" for name in BACKENDS), "sdpa", "eager", "flash_attention_2")
+from bioclinical.runtime.choice import Choice
 
 
 def choose_attention(

@@ -11,7 +11,7 @@ from bioclinical.encoders.attention_choice import choose_attention
 from bioclinical.encoders.source import Source
 from bioclinical.errors import UserError, first_line
 from bioclinical.modeling import use_packed_forward
-from bioclinical.runtime.machine import Choice
+from bioclinical.runtime.choice import Choice
 
 
 def load_model(

@@ -5,8 +5,6 @@ the token counts file, journal removed. A run that finds a journal continues it;
 same input and settings leaves them alone.
 """
 
-import errno
-import json
 import os
 import sys
 import time
@@ -17,48 +15,32 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+import numpy as np
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
-from bioclinical.files import make_folder, remove, sha256_of_file, write_json
-from bioclinical.mds.shards import INDEX, Journal, SplitWriter
-from bioclinical.mds.splits import split_names, split_of
-from bioclinical.mds.statistics import Counts
+from bioclinical.files import exclusive, make_folder, remove, sha256_of_file, write_json
+from bioclinical.mds.assignment import split_names, split_of
+from bioclinical.mds.counts import Counts
+from bioclinical.mds.index import INDEX
+from bioclinical.mds.journal import Journal
+from bioclinical.mds.outcome import Outcome
+from bioclinical.mds.settings import MdsSettings
+from bioclinical.mds.shards import SplitWriter
+from bioclinical.mds.stats_file import read_stats
+from bioclinical.mds.token_counts import append_once
 from bioclinical.mds.tokens import Encoder, choose_wrapping, tokenizer_sha256
 from bioclinical.mds.verify import SpotTexts, verify_split
 from bioclinical.runtime import provenance
-from bioclinical.text.tables import Format, TextReader, TextRow, stem_and_suffix
+from bioclinical.text.tables import TextReader, TextRow, stem_and_suffix
 
 # Large enough that the threads of a batch finish close together, small enough that memory stays flat.
 BATCH_CHARACTERS_PER_WORKER = 250_000
 # Batches being encoded at once: the next one fills the threads that the last documents of the former leave idle.
 BATCHES_AT_ONCE = 2
 
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything that decides the bytes of the output, beside the input and the tokenizer."""
-
-    format: Format = field(default_factory=Format)
-    concat_tokens: int = 8192
-    bos_text: str = "[CLS]"
-    eos_text: str = "[SEP]"
-    compression: str | None = None
-    eval_fraction: float = 0.0
-    size_limit: int = 1 << 26
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A finished input: counts per split, rows skipped by reason, documents compared at the end."""
-
-    stem: str
-    counts: dict[str, Counts]
-    skipped: dict[str, int]
-    compared: int
-    was_finished: bool = False
+Samples = list[np.ndarray]  # of one document: 1-D arrays of ids
 
 
 @dataclass
@@ -75,7 +57,9 @@ class Batch:
 class Conversion:
     """The conversion of one input into `<out_dir>/<stem>`, or `<out_dir>/{train,eval}/<stem>` with an eval split."""
 
-    def __init__(self, source: str, out_dir: Path, settings: Settings, tokenizer: PreTrainedTokenizerFast, name: str):
+    def __init__(
+        self, source: str, out_dir: Path, settings: MdsSettings, tokenizer: PreTrainedTokenizerFast, name: str
+    ):
         self.source = source
         self.stem = stem_and_suffix(Path(source))[0]
         self.out_dir = out_dir
@@ -88,6 +72,7 @@ class Conversion:
         self.roots = {split: out_dir / split if len(names) > 1 else out_dir for split in names}
         self.work = out_dir / f".{self.stem}.unfinished"
         self.journal_path = self.work / "journal"
+        self.lock_path = out_dir / f".{self.stem}.lock"
         # Not on_bad_rows: what was written before the first bad row is the same with either value.
         self.identity = {
             **{key: value for key, value in asdict(settings).items() if key != "format"},
@@ -99,22 +84,29 @@ class Conversion:
 
     def run(self, counts_file: Path, workers: int, row_count: int | None) -> Outcome:
         """Converts, continues or recognises as finished; adds the input's line to `counts_file` exactly once."""
-        finished = self.finished_outcome()
-        if finished:
+        busy = f"another process is converting '{self.source}' into '{self.out_dir}'; wait for it"
+        with exclusive(self.lock_path, busy):
+            outcome = self.finished_outcome()
+            if outcome is None:
+                make_folder(self.work)
+                try:
+                    outcome = self.convert(self.open_journal(), counts_file, workers, row_count)
+                except BaseException:
+                    self.tidy_up()
+                    raise
             remove(self.work)
-            return finished
-        make_folder(self.work)
-        try:
-            with FileLock(self.work / "lock", timeout=0):
-                journal = self.open_journal()
-                outcome = self.convert(journal, counts_file, workers, row_count)
-                self.journal_path.unlink()
-        except Timeout as error:
-            raise UserError(
-                f"another process is converting '{self.source}' into '{self.out_dir}'; wait for it"
-            ) from error
-        remove(self.work)
         return outcome
+
+    def tidy_up(self) -> None:
+        """Leaves what the next run goes on from, the journal and the complete shards; without any, nothing."""
+        for name in ("shard", "stats"):
+            remove(self.work / name)
+        try:
+            journal = Journal.load(self.journal_path)
+        except ValueError:  # damaged: it may have had some
+            return
+        if journal is None or not any(journal.shards.values()):
+            remove(self.work)
 
     def stats_path(self, split: str) -> Path:
         return self.roots[split] / f"{self.stem}.stats.json"
@@ -127,12 +119,11 @@ class Conversion:
         for split, root in self.roots.items():
             if not self.stats_path(split).is_file():
                 return None
-            stats = json.loads(self.stats_path(split).read_text(encoding="utf-8"))
-            counts[split] = Counts.from_json(stats["counts"])
-            skipped = stats["skipped_rows"]
+            stats = read_stats(self.stats_path(split))
+            counts[split], skipped = stats.counts, stats.skipped_rows
             if counts[split].documents and not (root / self.stem / INDEX).is_file():
                 return None
-            self.refuse_other(stats["identity"], stats["input_sha256"], f"'{root / self.stem}' holds the data set")
+            self.refuse_other(stats.identity, stats.input_sha256, f"'{root / self.stem}' holds the data set")
         return Outcome(self.stem, counts, skipped, 0, was_finished=True)
 
     def refuse_other(self, former: dict[str, Any], input_sha256: str | None, what: str) -> None:
@@ -149,7 +140,7 @@ class Conversion:
 
     def open_journal(self) -> Journal:
         """The journal to continue, or a new one. Raises UserError where the output is not this conversion's."""
-        journal = Journal.load(self.journal_path)
+        journal = self.former_journal()
         if journal and any(journal.shards.values()):
             self.refuse_other(journal.settings, None, f"'{self.work}' holds the interrupted conversion")
             return journal
@@ -164,15 +155,26 @@ class Conversion:
         journal.save()
         return journal
 
+    def former_journal(self) -> Journal | None:
+        """The journal of an interrupted run, if there is one. Raises UserError where it is damaged."""
+        try:
+            return Journal.load(self.journal_path)
+        except ValueError as error:
+            folders = ", ".join(f"'{path}'" for path in (self.work, *(r / self.stem for r in self.roots.values())))
+            raise UserError(
+                f"'{self.journal_path}' is damaged, so that nobody knows which shards of the interrupted conversion "
+                f"are complete; choose another --out_dir, or delete {folders} and run the same command again"
+            ) from error
+
     def convert(self, journal: Journal, counts_file: Path, workers: int, row_count: int | None) -> Outcome:
         """The work itself, in the order that the module's docstring names."""
         writers = {split: self.open_writer(split, journal) for split in self.roots}
         reader, spots = TextReader(Path(self.source), self.settings.format), SpotTexts()
         try:
-            with self.progress(row_count) as bar:
+            with ConversionBar(self.stem, row_count, self.identity["input_bytes"]) as bar:
                 for batch, encoded in self.encoded(self.batches(reader, writers, spots, workers)):
                     write_batch(batch, encoded, writers, spots)
-                    show_progress(bar, batch, encoded, by_rows=row_count is not None)
+                    bar.move_to(batch, encoded)
         finally:
             reader.close()
         if reader.raw.bytes_read != self.identity["input_bytes"]:
@@ -194,9 +196,14 @@ class Conversion:
 
     def open_writer(self, split: str, journal: Journal) -> SplitWriter:
         """The writer of a split, standing after its last complete shard."""
-        folder, settings = self.roots[split] / self.stem, self.settings
-        records = journal.shards[split]
-        writer = SplitWriter(folder, records, journal, self.encoder.dtype, settings.compression, settings.size_limit)
+        writer = SplitWriter(
+            folder=self.roots[split] / self.stem,
+            records=journal.shards[split],
+            journal=journal,
+            dtype=self.encoder.dtype,
+            compression=self.settings.compression,
+            size_limit=self.settings.size_limit,
+        )
         writer.drop_incomplete()
         return writer
 
@@ -204,7 +211,7 @@ class Conversion:
         """Writes a split's statistics, then its index."""
         make_folder(self.roots[split])
         # By way of the work folder, which is removed at the end with whatever a kill has left in it.
-        write_json(self.work / "stats", self.statistics(reader, writer.counts))
+        write_json(self.work / "stats", self.stats(reader, writer.counts))
         os.replace(self.work / "stats", self.stats_path(split))
         writer.write_index()
 
@@ -231,7 +238,7 @@ class Conversion:
         batch.rows_read, batch.bytes_read = reader.row_count, reader.raw.bytes_read
         yield batch
 
-    def encoded(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, list]]:
+    def encoded(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, list[Samples]]]:
         """Each batch with its samples, in order, while the following ones are already being read and encoded."""
         waiting: deque = deque()
         pool = ThreadPoolExecutor(BATCHES_AT_ONCE)
@@ -246,7 +253,7 @@ class Conversion:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def statistics(self, reader: TextReader, counts: Counts) -> dict[str, Any]:
+    def stats(self, reader: TextReader, counts: Counts) -> dict[str, Any]:
         """What stands beside the shards: what they are made of and from what."""
         return {
             "input": self.source,
@@ -260,54 +267,40 @@ class Conversion:
             "versions": provenance.installed_versions(),
         }
 
-    def progress(self, row_count: int | None) -> tqdm:
-        """A bar over rows where their number was given, else over the bytes of the file."""
-        unit = {"total": row_count, "unit": " rows"} if row_count else {
-            "total": os.path.getsize(self.source), "unit": "B", "unit_scale": True,
-        }  # fmt: skip
-        # Into a log file (no terminal) a line every half minute is enough.
-        return tqdm(desc=self.stem, mininterval=0.5 if sys.stderr.isatty() else 30, **unit)
 
-
-def write_batch(batch: Batch, encoded: list, writers: dict[str, SplitWriter], spots: SpotTexts) -> None:
+def write_batch(batch: Batch, encoded: list[Samples], writers: dict[str, SplitWriter], spots: SpotTexts) -> None:
     """Hands every document to the writer of its split."""
     for row, split, samples in zip(batch.rows, batch.splits, encoded):
         if writers[split].add(row.number, samples):
             spots.offer(row.number, row.text)
 
 
-def show_progress(bar: tqdm, batch: Batch, encoded: list, by_rows: bool) -> None:
-    """Moves the bar to where the input was read for this batch; shows rows/s and tokens/s of this run."""
-    bar.tokens = getattr(bar, "tokens", 0) + sum(len(sample) for samples in encoded for sample in samples)
-    bar.rows = getattr(bar, "rows", 0) + len(batch.rows)
-    elapsed_s = max(time.time() - bar.start_t, 1e-9)
-    bar.set_postfix_str(f"{bar.rows / elapsed_s:,.0f} rows/s, {bar.tokens / elapsed_s:,.0f} tokens/s", refresh=False)
-    bar.update((batch.rows_read if by_rows else batch.bytes_read) - bar.n)
+class ConversionBar:
+    """A bar over rows where their number was given, else over the file's bytes; rows/s and tokens/s of this run."""
 
+    def __init__(self, title: str, row_count: int | None, input_bytes: int):
+        self.counts_rows = row_count is not None
+        self.rows = self.tokens = 0
+        unit = {"unit": " rows"} if self.counts_rows else {"unit": "B", "unit_scale": True}
+        # Into a log file (no terminal) a line every half minute is enough.
+        interval_s = 0.5 if sys.stderr.isatty() else 30
+        self.bar = tqdm(desc=title, total=row_count or input_bytes, mininterval=interval_s, **unit)
+        self.started = time.monotonic()
 
-def append_once(path: Path, line: str, journal: Journal) -> None:
-    """Adds the line to the token counts file, unless a run that was interrupted after doing so already has.
+    def __enter__(self) -> "ConversionBar":
+        return self
 
-    The journal keeps the file's size from before; what stands behind it tells whether the line was added.
-    """
-    make_folder(path.parent)
-    content = path.read_bytes() if path.exists() else b""
-    if journal.counts_file_bytes is None:
-        journal.counts_file_bytes = len(content)
-        journal.save()
-    elif line.encode("utf-8") in content[journal.counts_file_bytes :]:
-        return
-    if content and not content.endswith(b"\n"):
-        line = "\n" + line
-    # One write in append mode: several converters may share the file.
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    try:
-        if os.write(descriptor, line.encode("utf-8")) < len(line.encode("utf-8")):
-            os.ftruncate(descriptor, len(content))
-            raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    def __exit__(self, *error: object) -> None:
+        self.bar.close()
+
+    def move_to(self, batch: Batch, encoded: list[Samples]) -> None:
+        """Moves to where the input was read for this batch."""
+        self.rows += len(batch.rows)
+        self.tokens += sum(len(sample) for samples in encoded for sample in samples)
+        elapsed_s = max(time.monotonic() - self.started, 1e-9)
+        rates = f"{self.rows / elapsed_s:,.0f} rows/s, {self.tokens / elapsed_s:,.0f} tokens/s"
+        self.bar.set_postfix_str(rates, refresh=False)
+        self.bar.update((batch.rows_read if self.counts_rows else batch.bytes_read) - self.bar.n)
 
 
 def described(reader: TextReader) -> str:

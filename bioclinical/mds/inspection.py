@@ -2,18 +2,18 @@
 
 from bisect import bisect_left, insort
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from bioclinical.mds.shards import damage, open_shard, sample_lengths
+from bioclinical.mds.index import ShardInfo, damage
+from bioclinical.mds.shards import open_shard, sample_lengths
 
 QUANTILES = (0, 1, 5, 25, 50, 75, 95, 99, 100)
 # The packer of the trainer sees a buffer of samples, not the whole data set.
 PACKING_BUFFER = 2880
 
 
-def all_lengths(folder: Path, infos: list[dict[str, Any]]) -> np.ndarray:
+def all_lengths(folder: Path, infos: list[ShardInfo]) -> np.ndarray:
     """Ids of every sample, in order, int64."""
     lengths = []
     for info in infos:
@@ -22,7 +22,7 @@ def all_lengths(folder: Path, infos: list[dict[str, Any]]) -> np.ndarray:
     return np.concatenate(lengths)
 
 
-def damaged_shards(folder: Path, infos: list[dict[str, Any]]) -> list[str]:
+def damaged_shards(folder: Path, infos: list[ShardInfo]) -> list[str]:
     """A sentence for each shard whose file is missing, cut or changed."""
     return [problem for info in infos if (problem := damage(folder, info))]
 

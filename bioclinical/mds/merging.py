@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bioclinical.errors import UserError
 from bioclinical.files import write_text
-from bioclinical.mds.shards import INDEX, read_index, stored
+from bioclinical.mds.index import INDEX, ShardInfo, read_index, stored
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def is_part(index: Path, root: Path) -> bool:
     return bool(folders) and not any(name.startswith(".") for name in folders)
 
 
-def check_file(folder: Path, info: dict) -> None:
+def check_file(folder: Path, info: ShardInfo) -> None:
     """Raises UserError where a shard's file is missing or has another size than its index says."""
     path = folder / stored(info)["basename"]
     size = path.stat().st_size if path.is_file() else None
@@ -78,6 +78,6 @@ def former_folders(root: Path) -> list[str] | None:
         return None
 
 
-def folder_of(info: dict) -> str:
+def folder_of(info: ShardInfo) -> str:
     """The folder part of a merged shard's name."""
     return Path(info["raw_data"]["basename"]).parent.as_posix()

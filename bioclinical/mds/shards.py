@@ -1,4 +1,4 @@
-"""MDS shards: written one at a time and whole, recorded in a journal, read back from their files."""
+"""MDS shards: written one at a time and whole, recorded in the journal, read back from their files."""
 
 import contextlib
 import json
@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from streaming import MDSWriter
@@ -15,62 +14,12 @@ from streaming.base.compression import decompress
 from streaming.base.format import reader_from_json
 from streaming.base.format.mds.reader import MDSReader
 
-from bioclinical.errors import UserError
-from bioclinical.files import make_folder, remove, sha256_of_file, write_text
-from bioclinical.mds.statistics import Counts
+from bioclinical.files import make_folder, remove, write_text
+from bioclinical.mds.counts import Counts
+from bioclinical.mds.index import HASH, INDEX, ShardInfo, damage, stored
+from bioclinical.mds.journal import Journal, ShardRecord, SpotCheck
 
 COLUMN = "input_ids"
-HASH = "sha256"
-INDEX = "index.json"
-
-
-@dataclass
-class ShardRecord:
-    """A complete shard: its entry for the index, and what it holds of the input.
-
-    Every row of its split before `next_row` is in this shard or an earlier one. `spot_checks` are some of its documents
-    as (row, first sample in the shard, samples), for the comparison at the end.
-    """
-
-    next_row: int
-    info: dict[str, Any]
-    counts: Counts
-    spot_checks: list[tuple[int, int, int]]
-
-    def to_json(self) -> dict[str, Any]:
-        return vars(self) | {"counts": self.counts.to_json()}
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "ShardRecord":
-        return cls(value["next_row"], value["info"], Counts.from_json(value["counts"]), value["spot_checks"])
-
-
-@dataclass
-class Journal:
-    """What an unfinished conversion has achieved, kept in a file beside the output and replaced atomically.
-
-    `counts_file_bytes` is the size of the token counts file just before this input's line was added to it.
-    """
-
-    path: Path
-    settings: dict[str, Any]
-    shards: dict[str, list[ShardRecord]]
-    counts_file_bytes: int | None = None
-
-    def save(self) -> None:
-        """Writes the journal; a reader sees the former state or the new one."""
-        shards = {split: [record.to_json() for record in records] for split, records in self.shards.items()}
-        content = {"settings": self.settings, "shards": shards, "counts_file_bytes": self.counts_file_bytes}
-        write_text(self.path, json.dumps(content))
-
-    @classmethod
-    def load(cls, path: Path) -> "Journal | None":
-        """The journal at `path`, if there is one."""
-        if not path.exists():
-            return None
-        content = json.loads(path.read_text(encoding="utf-8"))
-        shards = {split: list(map(ShardRecord.from_json, values)) for split, values in content["shards"].items()}
-        return cls(path, content["settings"], shards, content["counts_file_bytes"])
 
 
 @dataclass
@@ -80,7 +29,7 @@ class PendingShard:
     samples: list[np.ndarray] = field(default_factory=list)
     bytes: int = 0
     counts: Counts = field(default_factory=Counts)
-    spot_checks: list[tuple[int, int, int]] = field(default_factory=list)
+    spot_checks: list[SpotCheck] = field(default_factory=list)
 
     def add(self, row: int, samples: list[np.ndarray]) -> bool:
         """Adds a document; True if it is a spot check: the shard's 1st, 2nd, 4th, 8th, 16th ..."""
@@ -175,41 +124,8 @@ class SplitWriter:
             write_text(self.folder / INDEX, json.dumps({"version": 2, "shards": infos}, sort_keys=True))
 
 
-def stored(info: dict[str, Any]) -> dict[str, Any]:
-    """The part of a shard's index entry that describes the file on disk."""
-    return info["zip_data"] or info["raw_data"]
-
-
-def damage(folder: Path, info: dict[str, Any]) -> str | None:
-    """None if the shard's file has the size and hash of its index entry, else what is wrong with it."""
-    part = stored(info)
-    path = folder / part["basename"]
-    if not path.is_file():
-        return f"'{path}' is missing"
-    if path.stat().st_size != part["bytes"]:
-        return f"'{path}' has {path.stat().st_size:,} bytes instead of {part['bytes']:,}"
-    if HASH in part["hashes"] and sha256_of_file(path) != part["hashes"][HASH]:
-        return f"'{path}' has the right size but another content ({HASH} differs)"
-    return None
-
-
-def read_index(folder: Path) -> list[dict[str, Any]]:
-    """The shard entries of a folder's index. Raises UserError where there is none or it is not one."""
-    path = folder / INDEX
-    try:
-        shards = json.loads(path.read_text(encoding="utf-8"))["shards"]
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise UserError(
-            f"'{folder}' has no {INDEX}: not a finished MDS folder; give one, or build the index of a folder of such "
-            f"folders with: python pretraining_resources/merge_mds.py {folder}"
-        ) from error
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"'{path}' is not an MDS index; delete it and build it again") from error
-    return shards
-
-
 @contextlib.contextmanager
-def open_shard(folder: Path, info: dict[str, Any]) -> Iterator[MDSReader]:
+def open_shard(folder: Path, info: ShardInfo) -> Iterator[MDSReader]:
     """A reader of one shard's samples; a compressed one is unpacked to a temporary folder for that time."""
     if not info["zip_data"]:
         yield reader_from_json(str(folder), "", info)

@@ -7,7 +7,9 @@ import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from bioclinical.errors import RunFailed
-from bioclinical.mds.shards import COLUMN, ShardRecord, damage, open_shard, sample_lengths
+from bioclinical.mds.index import damage
+from bioclinical.mds.journal import ShardRecord
+from bioclinical.mds.shards import COLUMN, open_shard, sample_lengths
 from bioclinical.mds.tokens import Encoder
 
 

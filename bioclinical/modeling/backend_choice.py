@@ -5,7 +5,7 @@ import torch
 from bioclinical.errors import UserError, first_line
 from bioclinical.modeling import BACKENDS, EXPERIMENTAL_BACKENDS
 from bioclinical.modeling.flash import FUNCTIONS, find_function
-from bioclinical.runtime.machine import Choice
+from bioclinical.runtime.choice import Choice
 
 # Tried in this order. The others are left to those who ask for them: flash-attn 2 is what torch has inside,
 # flash-attn 4 is young, and flex_attention compiles anew for other numbers of tokens.

@@ -4,26 +4,16 @@ import os
 import re
 import resource
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import transformers
 
 from bioclinical.errors import UserError
+from bioclinical.runtime.choice import Choice, Device
+from bioclinical.runtime.provenance import cpu_name
 
 LINUX_STATUS = Path("/proc/self/status")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A decision of the program and why it was taken; both are printed and stored with the result."""
-
-    value: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.value} ({self.reason})"
 
 
 def use_one_gpu() -> None:
@@ -35,18 +25,19 @@ def use_one_gpu() -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = allowed.split(",")[0]
 
 
-def choose_device(requested: str = "auto") -> Choice:
+def choose_device(requested: str = "auto") -> Device:
     """cuda, mps or cpu: the one asked for (UserError where it is not there), or the first one that works here."""
     works = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if requested != "auto" and not works[requested]:
         raise UserError(f"--device {requested}: none found here; use --device auto or cpu")
     if requested == "cuda" or (requested == "auto" and works["cuda"]):
-        return Choice("cuda", torch.cuda.get_device_name(0))
+        name = torch.cuda.get_device_name(0)
+        return Device("cuda", name, name)
     if requested != "auto":
-        return Choice(requested, "asked for")
+        return Device(requested, "asked for", cpu_name())
     if works["mps"]:
-        return Choice("mps", "no CUDA device, Apple GPU found")
-    return Choice("cpu", "no CUDA device and no Apple GPU found")
+        return Device("mps", "no CUDA device, Apple GPU found", cpu_name())
+    return Device("cpu", "no CUDA device and no Apple GPU found", cpu_name())
 
 
 def choose_precision(requested: str, device: str) -> Choice:

@@ -9,8 +9,6 @@ import re
 import subprocess
 from pathlib import Path
 
-import torch
-
 RECORDED_PACKAGES = (
     "torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy", "pandas", "scikit-learn", "seqeval",
     "mosaicml", "mosaicml-streaming", "torch-optimi", "flash-attn",
@@ -37,6 +35,8 @@ PEAK_TFLOPS = {
 @functools.cache
 def installed_versions() -> dict[str, str]:
     """Versions of the packages that can change a number, Python and CUDA among them."""
+    import torch  # slow; who only asks for a peak or the commit need not wait
+
     versions = {"python": platform.python_version(), "cuda": torch.version.cuda or "none"}
     for package in RECORDED_PACKAGES:
         try:
@@ -48,6 +48,8 @@ def installed_versions() -> dict[str, str]:
 
 def hardware() -> dict[str, object]:
     """CPU, threads, GPU names and memory of this machine."""
+    import torch
+
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "cpu": cpu_name(),

@@ -19,7 +19,8 @@ from pathlib import Path
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
-from bioclinical.mds.conversion import Conversion, Settings
+from bioclinical.mds.conversion import Conversion
+from bioclinical.mds.settings import MdsSettings
 from bioclinical.text.tables import Format
 from bioclinical.text.tokenization import load_tokenizer
 
@@ -36,7 +37,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1)
     args = parser.parse_args()
     tokenizer = load_tokenizer(args.tokenizer)
-    settings = Settings(Format(), concat_tokens=64, eval_fraction=0.3, size_limit=8_000)
+    settings = MdsSettings(Format(), concat_tokens=64, eval_fraction=0.3, size_limit=8_000)
 
     def convert(out: Path) -> None:
         Conversion(args.csv, out, settings, tokenizer, "tiny").run(out / "counts" / "token_counts.txt", 2, None)

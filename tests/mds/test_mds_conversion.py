@@ -11,9 +11,10 @@ from mds_files import assert_holds, files_of, samples, write_csv
 from streaming import StreamingDataset
 from streaming.base.util import merge_index
 
+from bioclinical.files import exclusive
 from bioclinical.mds import conversion
-from bioclinical.mds.conversion import append_once
-from bioclinical.mds.shards import Journal
+from bioclinical.mds.journal import Journal
+from bioclinical.mds.token_counts import append_once
 from bioclinical.text.tokenization import load_tokenizer
 
 
@@ -224,8 +225,8 @@ def test_a_full_disk_is_one_sentence_and_the_next_run_continues(convert, tmp_pat
         (["--concat_tokens", "2"], "leaves no room for text"),
         (["--bos_text", "<s>"], "the tokenizer has no token '<s>'"),
         (["--compression", "rar"], "--compression rar is unknown"),
-        (["--size_limit", "big"], "--size_limit big is not a size"),
-        (["--workers", "0"], "--workers 0 is not allowed"),
+        (["--size_limit", "big"], "argument --size_limit: big is not a size"),
+        (["--workers", "0"], "argument --workers: 0 is not above zero"),
         (["--tokenizer", "no/such"], "no tokenizer could be loaded from 'no/such'"),
     ],
 )
@@ -249,9 +250,7 @@ def test_refused_inputs(convert, tmp_path, notes_csv):
 
 
 def test_a_second_converter_of_the_same_input_is_refused(convert, tmp_path, notes_csv):
-    work = tmp_path / "out" / ".notes.unfinished"
-    work.mkdir(parents=True)
-    with conversion.FileLock(work / "lock"):
+    with exclusive(tmp_path / "out" / ".notes.lock"):
         code, _, err = convert(notes_csv)
     assert code == 2 and "another process is converting" in err
 

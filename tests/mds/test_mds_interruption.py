@@ -10,7 +10,8 @@ from mds_files import files_of, write_csv
 
 from bioclinical.errors import RunFailed
 from bioclinical.mds import conversion
-from bioclinical.mds.conversion import Conversion, Settings
+from bioclinical.mds.conversion import Conversion
+from bioclinical.mds.settings import MdsSettings
 from bioclinical.mds.shards import SplitWriter
 
 HARNESS = Path(__file__).with_name("killed_runs.py")
@@ -30,7 +31,7 @@ def test_killed_and_started_again(tmp_path, notes, tiny_model):
 def interrupted(tmp_path, notes, tokenizer, monkeypatch):
     """(a conversion stopped after two shards, the folder of an uninterrupted one)."""
     path = write_csv(tmp_path / "notes.csv", notes[:200])
-    settings = Settings(concat_tokens=64, size_limit=4_000)
+    settings = MdsSettings(concat_tokens=64, size_limit=4_000)
     Conversion(str(path), tmp_path / "whole", settings, tokenizer, "tiny").run(tmp_path / "a.txt", 1, None)
     begun = Conversion(str(path), tmp_path / "out", settings, tokenizer, "tiny")
     flushes = []
@@ -86,7 +87,7 @@ def test_other_settings_do_not_continue_it(interrupted, tmp_path, convert):
 
 def test_a_failed_reading_back_publishes_nothing(tmp_path, notes, tokenizer, monkeypatch):
     path = write_csv(tmp_path / "notes.csv", notes[:50])
-    run = Conversion(str(path), tmp_path / "out", Settings(concat_tokens=64), tokenizer, "tiny")
+    run = Conversion(str(path), tmp_path / "out", MdsSettings(concat_tokens=64), tokenizer, "tiny")
 
     def fail(*arguments):
         raise RunFailed("differs")

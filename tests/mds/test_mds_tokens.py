@@ -6,7 +6,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
-from bioclinical.mds.splits import EVAL, TRAIN, split_names, split_of
+from bioclinical.mds.assignment import EVAL, TRAIN, split_names, split_of
 from bioclinical.mds.tokens import Encoder, choose_wrapping, id_dtype
 from bioclinical.text.tables import TextRow
 from bioclinical.text.tokenization import load_tokenizer

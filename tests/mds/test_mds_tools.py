@@ -10,10 +10,11 @@ from streaming import MDSWriter
 from streaming.base.util import merge_index
 
 from bioclinical.errors import RunFailed, UserError
-from bioclinical.mds.conversion import Conversion, Settings
+from bioclinical.mds.conversion import Conversion
+from bioclinical.mds.index import read_index
 from bioclinical.mds.inspection import all_lengths, best_fit, histogram_lines, packing_efficiency
 from bioclinical.mds.merging import merge
-from bioclinical.mds.shards import read_index
+from bioclinical.mds.settings import MdsSettings
 from bioclinical.mds.verify import SpotTexts, verify_split
 
 
@@ -132,7 +133,7 @@ def test_histogram_counts_every_sample():
 def test_verification_finds_what_differs(tmp_path, notes, tokenizer, monkeypatch):
     """Each fault that the reading back exists for, planted after the writing."""
     path = write_csv(tmp_path / "a.csv", notes[:60])
-    settings = Settings(concat_tokens=64, size_limit=20_000)
+    settings = MdsSettings(concat_tokens=64, size_limit=20_000)
     conversion = Conversion(str(path), tmp_path / "out", settings, tokenizer, "tiny")
     seen = {}
 

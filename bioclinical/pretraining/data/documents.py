@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError, first_line
 from bioclinical.files import atomic_path
-from bioclinical.mds.shards import COLUMN, read_index, sample_lengths, stored
+from bioclinical.mds.index import read_index, stored
+from bioclinical.mds.shards import COLUMN, sample_lengths
 
 TEXT_COLUMN = "text"
 DTYPES = ("uint16", "uint32", "int32", "int64")

@@ -12,8 +12,8 @@ from omegaconf import DictConfig
 from bioclinical.checkpoints.save import newest_whole
 from bioclinical.checkpoints.start import start_from
 from bioclinical.errors import UserError
+from bioclinical.mds.index import read_index
 from bioclinical.mds.inspection import damaged_shards
-from bioclinical.mds.shards import read_index
 from bioclinical.pretraining.data.loader import share_of
 from bioclinical.pretraining.recipe.load import parse_time
 from bioclinical.pretraining.training.progress import duration

@@ -41,6 +41,7 @@ class Counts:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Counts":
-        """The inverse of `to_json`."""
-        lengths = Counter({int(length): count for length, count in value["lengths"].items()})
-        return cls(**(value | {"lengths": lengths}))
+        """The inverse of `to_json`. Raises KeyError, TypeError or ValueError where the value is none of it."""
+        numbers = {name: int(value[name]) for name in ("documents", "documents_without_tokens", "samples", "tokens")}
+        lengths = Counter({int(length): int(count) for length, count in value["lengths"].items()})
+        return cls(**numbers, lengths=lengths)
