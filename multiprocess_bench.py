@@ -6,50 +6,40 @@ The last line on stdout is one JSON document; a table stands above it, progress 
 """
 
 import argparse
-import contextlib
 import json
-import signal
 import sys
-import time
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import torch
-from tqdm import tqdm
-
-from bioclinical.encoders import attention_choice
+from bioclinical.arguments import positive
+from bioclinical.encoders.attention_names import ATTENTION_CHOICES
 from bioclinical.errors import UserError, run_cli
-from bioclinical.files import sha256_of_file, write_json
-from bioclinical.runtime import machine, provenance
-from bioclinical.speed import report as reports
-from bioclinical.speed.compare import compare
-from bioclinical.speed.plan import choose_dtype, plan_model, use_gpu
-from bioclinical.speed.processes import messages_of
-from bioclinical.speed.worker import Job, measure
-from bioclinical.speed.workloads import PUBLISHED
+from bioclinical.speed.document import Document, read_document, write_document
+from bioclinical.speed.request import DEVICES, DTYPES, PLOT_SUFFIXES, PUBLISHED, Request
 
-DTYPES = ("auto", "fp32", "tf32", "bf16", "fp16")
 FULL = {"num_samples": 4096, "n_iters": 10, "datasets": None}
-QUICK = {"num_samples": 8, "n_iters": 3, "datasets": ["fixed_short", "variable_short"]}
-CONFIG = ("num_samples", "n_iters", "attn", "batch_size", "compile")  # what --resume must find unchanged
+QUICK = {"num_samples": 8, "n_iters": 3, "datasets": ("fixed_short", "variable_short")}
+# Beyond these the sets alone would fill a machine's memory, or the passes take days.
+MOST_SAMPLES, MOST_PASSES = 1_000_000, 1_000_000
 
 
 def main() -> None:
     args = parse_args(sys.argv[1:])
     if args.compare:
-        print(compare(*map(reports.read_report, args.compare), args.allow_different))
+        print_ratios(*map(Path, args.compare), args.allow_different)
         return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is measured is kept
-    jobs, report = prepare(args)
+    request = read_request(args)
+    # Slow to import, and only wanted once the request is known to be in order.
+    from bioclinical.speed.measuring import Measuring
+
+    measuring = Measuring(request)
     try:
-        measure_all(jobs, report, args)
-        exit_code = 1 if report["failures"] else 0
-    except KeyboardInterrupt:
+        measuring.run()
+        exit_code = 1 if measuring.document["failures"] else 0
+    except KeyboardInterrupt:  # SIGTERM as well
         print("stopped; what was measured is kept", file=sys.stderr)
         exit_code = 130
-    report["complete"] = exit_code == 0
-    finish(args, report)
+    measuring.document["complete"] = exit_code == 0
+    finish(measuring.document, request)
     sys.exit(exit_code)
 
 
@@ -58,25 +48,25 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     # fmt: off
     add = parser.add_argument_group("what is measured").add_argument
     add("--model", nargs="+", default=[], help="hub ids or folders; a folder without weights gets random ones")
-    add("--datasets", type=lambda names: names.split(","), help=f"of {', '.join(PUBLISHED)}; default: all that fit")
-    add("--text_file", help="lengths of your texts: .txt (one a line), or .csv, .tsv, .jsonl with a column notes")
-    add("--num_samples", type=positive(int), help="samples of a set (default: 4096)")
-    add("--n_iters", type=positive(int), help="timed passes over a set, after one to warm up (default: 10)")
+    add("--datasets", type=dataset_names, help=f"of {', '.join(PUBLISHED)}; default: all that fit")
+    add("--text_file", type=Path, help="lengths of your texts: .txt (one a line), or a table with a column notes")
+    add("--num_samples", type=positive(int, MOST_SAMPLES), help="samples of a set (default: 4096)")
+    add("--n_iters", type=positive(int, MOST_PASSES), help="timed passes over a set, after a first one (default: 10)")
     add("--quick", action="store_true", help="defaults for a CPU: 8 samples, 3 passes, the short sets")
     add = parser.add_argument_group("how").add_argument
-    add("--device", choices=("auto", "cuda", "mps", "cpu"), default="auto", help="default: auto")
+    add("--device", choices=DEVICES, default="auto", help="default: auto")
     add("--gpu", type=int, default=0, help="number of the GPU (default: 0)")
     add("--dtype", choices=DTYPES, default="auto", help="auto: bf16 where the GPU has it, else fp32")
-    add("--attn", choices=attention_choice.ATTENTION_CHOICES, default="auto",
+    add("--attn", choices=ATTENTION_CHOICES, default="auto",
         help="auto: each layout's best; packed...: the packed layout alone; another: the padded layouts alone")
     add("--batch_size", type=batch_size, metavar="{auto,N}", help="samples of a batch (default: auto, searched for)")
     add("--compile", action="store_true", help="torch.compile, for the padded and sorted layouts")
     add("--time_budget", type=positive(float), metavar="MINUTES", help="of the run: fewer passes, then a stop")
     add("--trust_remote_code", action="store_true", help="run Python code that comes with a hub model")
     add = parser.add_argument_group("files").add_argument
-    add("--output", metavar="FILE.json", help="the JSON document, kept up to date while measuring")
+    add("--output", type=Path, metavar="FILE.json", help="the JSON document, kept up to date while measuring")
     add("--resume", action="store_true", help="measure only what --output does not hold yet")
-    add("--plot", metavar="FILE.png", help="bars by workload, and throughput by length")
+    add("--plot", type=Path, metavar="FILE.png", help="bars by workload, and throughput by length")
     add("--compare", nargs=2, metavar=("A.json", "B.json"), help="print the ratios b / a of two runs and end")
     add("--allow_different", action="store_true", help="--compare across hardware or dtypes")
     # fmt: on
@@ -91,16 +81,12 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     return args
 
 
-def positive(number: type):
-    """An argparse type: a number above zero."""
-
-    def parse(text: str):
-        if not 0 < (value := number(text)) < float("inf"):
-            raise argparse.ArgumentTypeError(f"{text} is not above zero")
-        return value
-
-    parse.__name__ = f"positive {number.__name__}"
-    return parse
+def dataset_names(text: str) -> tuple[str, ...]:
+    """An argparse type: names of published sets, separated by commas."""
+    names = tuple(text.split(","))
+    if unknown := [name for name in names if name not in PUBLISHED]:
+        raise argparse.ArgumentTypeError(f"unknown '{unknown[0]}'; known: {', '.join(PUBLISHED)}")
+    return names
 
 
 def batch_size(text: str) -> int | None:
@@ -108,98 +94,55 @@ def batch_size(text: str) -> int | None:
     return None if text == "auto" else positive(int)(text)
 
 
-def prepare(args: argparse.Namespace) -> tuple[list[Job], reports.Report]:
-    """The jobs and the document they fill; a user's mistakes end here, before anything is measured."""
-    if args.output and Path(args.output).exists() and not args.resume:
+def read_request(args: argparse.Namespace) -> Request:
+    """What is to be measured. Raises UserError for files that cannot be read or written."""
+    if args.output and args.output.exists() and not args.resume:
         raise UserError(f"--output: '{args.output}' exists; --resume goes on with it, or choose another file")
-    if args.plot and Path(args.plot).suffix not in reports.PLOT_SUFFIXES:
-        raise UserError(f"--plot: '{args.plot}' must end in one of {', '.join(reports.PLOT_SUFFIXES)}")
-    use_gpu(args.gpu)
-    device = machine.choose_device(args.device)
-    is_gpu = device.value == "cuda"
-    dtype = choose_dtype(args.dtype, device.value, torch.cuda.get_device_capability() if is_gpu else (0, 0))
-    print(f"device: {device}\ndtype: {dtype}")
-    plans = {name: plan_model(name, args, device, dtype.value) for name in args.model}
-    config = {name: getattr(args, name) for name in CONFIG}
-    config["text_file_sha256"] = args.text_file and sha256_of_file(Path(args.text_file))
-    report = {
-        "model": args.model[0] if len(args.model) == 1 else args.model,
-        "models": {name: sha256 for name, (_, sha256) in plans.items()},
-        "device": device.value,
-        "device_name": device.reason if is_gpu else provenance.cpu_name(),
-        "dtype": dtype.value,
-        "attention": args.attn,
-        "config": config,
-        "versions": provenance.installed_versions(),
-        "hardware": provenance.hardware(),
-        "git_commit": provenance.git_commit(),
-        "command": sys.argv,
-        "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "complete": False,
-        "results": [],
-        "failures": [],
-    }
-    if args.resume and Path(args.output).exists():
-        report = reports.resumed(Path(args.output), report)
-    return [job for jobs, _ in plans.values() for job in jobs], report
+    if args.output and args.output.exists():
+        read_document(args.output)  # a damaged one is named before anything is loaded
+    if args.plot and args.plot.suffix not in PLOT_SUFFIXES:
+        raise UserError(f"--plot: '{args.plot}' must end in one of {', '.join(PLOT_SUFFIXES)}")
+    if args.text_file and not args.text_file.is_file():
+        raise UserError(f"--text_file: there is no file '{args.text_file}'")
+    return Request(
+        models=tuple(args.model),
+        num_samples=args.num_samples,
+        n_iters=args.n_iters,
+        datasets=args.datasets,
+        text_file=args.text_file,
+        device=args.device,
+        gpu=args.gpu,
+        dtype=args.dtype,
+        attn=args.attn,
+        batch_size=args.batch_size,
+        compile=args.compile,
+        time_budget_min=args.time_budget,
+        trust_remote_code=args.trust_remote_code,
+        output=args.output,
+        resume=args.resume,
+        plot=args.plot,
+    )
 
 
-def measure_all(jobs: list[Job], report: reports.Report, args: argparse.Namespace) -> None:
-    """Measures what the document does not hold yet, one process after another."""
-    deadline = time.monotonic() + 60 * args.time_budget if args.time_budget else None
-    done = {(row["model"], row["dataset"], row["layout"]) for row in report["results"]}
-    jobs = [job for job in (without(job, done) for job in jobs) if job.attention]
-    passes = (args.n_iters + 1) * sum(len(job.attention) for job in jobs)
-    with tqdm(total=passes, unit="pass", file=sys.stderr, dynamic_ncols=True) as bar:
-        for number, job in enumerate(jobs):
-            patience = None
-            if deadline:
-                job = replace(job, seconds=(deadline - time.monotonic()) / (len(jobs) - number))
-                patience = min(deadline, time.monotonic() + 2 * job.seconds)  # one that hangs leaves time to the others
-            method = "forkserver" if job.device.value == "cpu" else "spawn"
-            with contextlib.closing(messages_of(measure, job, method, patience)) as messages:
-                for message in messages:
-                    take(message, job, report, args, bar)
+def print_ratios(a: Path, b: Path, allow_different: bool) -> None:
+    """The table of --compare."""
+    documents = [read_document(path) for path in (a, b)]
+    from bioclinical.speed.ratios import ratio_table
+
+    print(ratio_table(*documents, allow_different))
 
 
-def without(job: Job, done: set[tuple[str, str, str]]) -> Job:
-    """The job without the layouts that were measured already."""
-    name, dataset = job.source.name, job.workload.name
-    return replace(job, attention={k: choice for k, choice in job.attention.items() if (name, dataset, k) not in done})
-
-
-def take(message: dict[str, Any], job: Job, report: reports.Report, args: argparse.Namespace, bar: tqdm) -> None:
-    """Shows a process's message, and keeps its rows and failures."""
-    name, dataset = job.source.name, job.workload.name
-    if "failed" in message:
-        report["failures"].append({"model": name, "dataset": dataset, "error": message["failed"]})
-        bar.write(f"failed: {dataset} on {name}: {message['failed']}", file=sys.stderr)
-    elif "row" in message:
-        report["results"].append(message["row"])
-        bar.update(args.n_iters - len(message["row"]["times_s"]))  # passes left out for want of time
-        save(report, args)
-    elif "passes" in message:
-        bar.update(message["passes"])
-    else:
-        bar.set_description(f"{Path(name).name} {dataset}: {message['state']}")
-
-
-def save(report: reports.Report, args: argparse.Namespace) -> None:
-    """Writes --output as it stands."""
-    report["attention"] = ", ".join(sorted({row["attention"] for row in report["results"]})) or args.attn
-    if args.output:
-        write_json(Path(args.output), report)
-
-
-def finish(args: argparse.Namespace, report: reports.Report) -> None:
+def finish(document: Document, request: Request) -> None:
     """Table, files, and the document as the last line of stdout."""
-    print(reports.table(report))
+    from bioclinical.speed import display
+
+    print(display.table(document))
     try:
-        save(report, args)
-        if args.plot and report["results"]:
-            reports.plot(report, Path(args.plot))
+        write_document(document, request.output)
+        if request.plot and document["results"]:
+            display.plot(document, request.plot)
     finally:
-        print(json.dumps(report, allow_nan=False), flush=True)
+        print(json.dumps(document, allow_nan=False), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import transformers
 from transformers import PretrainedConfig, PreTrainedModel
@@ -12,6 +13,8 @@ from bioclinical.encoders.source import Source
 from bioclinical.errors import UserError, first_line
 from bioclinical.modeling import use_packed_forward
 from bioclinical.runtime.choice import Choice
+
+WEIGHT_FILES = ("*.safetensors", "*.bin")
 
 
 def load_model(
@@ -24,6 +27,20 @@ def load_model(
     auto_class = getattr(transformers, auto_class_name)
     attention = choose_attention(attn, model_class(auto_class, config, source), config, device, precision)
     implementation, _, packed_backend = attention.value.partition(":")
+    model, missing = load_weights(source, config, auto_class, "sdpa" if packed_backend else implementation)
+    report_new_weights(model, missing, source.name)
+    if packed_backend:
+        use_packed_forward(model, packed_backend)
+    return model, attention
+
+
+def load_weights(
+    source: Source, config: PretrainedConfig, auto_class: type, implementation: str, dtype: str = "float32"
+) -> tuple[PreTrainedModel, list[str]]:
+    """The model with the weights of the source, and the names of the tensors that it lacks.
+
+    implementation: of transformers' attention.  dtype: a name of torch's.  Raises UserError for damaged weights.
+    """
     if hasattr(config, "reference_compile"):
         config.reference_compile = False  # batches change shape at every step; compiling would never pay
     try:
@@ -31,17 +48,20 @@ def load_model(
             model, report = auto_class.from_pretrained(
                 source.name,
                 config=config,
-                attn_implementation="sdpa" if packed_backend else implementation,
-                torch_dtype="float32",
+                attn_implementation=implementation,
+                torch_dtype=dtype,
                 output_loading_info=True,
                 **source.options,
             )
     except Exception as error:  # a damaged file raises classes of torch, safetensors or zipfile
         raise UserError(f"the weights of '{source.name}' cannot be loaded ({first_line(error)})") from error
-    report_new_weights(model, sorted(report["missing_keys"]), source.name)
-    if packed_backend:
-        use_packed_forward(model, packed_backend)
-    return model, attention
+    return model, sorted(report["missing_keys"])
+
+
+def has_weights(source: Source) -> bool:
+    """False for a folder with a config and no weights; what a hub id holds is not asked."""
+    folder = Path(source.name)
+    return not folder.is_dir() or any(path for pattern in WEIGHT_FILES for path in folder.glob(pattern))
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from bioclinical.runtime.machine import Choice
+from bioclinical.runtime.choice import Choice
 
 MOST_TRIES, FIRST_TRY = 14, 16
 WORTHWHILE = 1.05  # a doubled batch must raise the throughput by this factor
@@ -16,8 +16,9 @@ OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough mem
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory was short; any other RuntimeError is a fault to report."""
-    words = isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY_WORDS)
-    return words or isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError))
+    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY_WORDS)
 
 
 def largest_that_fits(fits: Callable[[int], bool], most: int) -> tuple[int, int]:
@@ -27,8 +28,12 @@ def largest_that_fits(fits: Callable[[int], bool], most: int) -> tuple[int, int]
     """
     good, bad, tries = 0, most + 1, 0
     while tries < MOST_TRIES and bad - good > 1:
-        n = min(max(2 * good, FIRST_TRY), most) if bad > most else (good + bad) // 2
-        good, bad = (n, bad) if fits(n) else (good, n)
+        has_failed = bad <= most
+        n = (good + bad) // 2 if has_failed else min(max(2 * good, FIRST_TRY), most)
+        if fits(n):
+            good = n
+        else:
+            bad = n
         tries += 1
     return good, tries
 
@@ -41,8 +46,10 @@ def largest_worthwhile(
     while best < most:
         if not has_room():
             return Choice(str(best), "a larger batch might take more than half of the free memory"), tries
-        n, tries = min(2 * best, most), tries + 1
-        if (next_rate := throughput(n)) < WORTHWHILE * rate:
+        n = min(2 * best, most)
+        next_rate = throughput(n)
+        tries += 1
+        if next_rate < WORTHWHILE * rate:
             return Choice(str(best), "doubling it gains less than 5 %"), tries
         best, rate = n, next_rate
     return Choice(str(best), "all samples in one batch"), tries

@@ -1,75 +1,133 @@
-"""The document that a run writes: read, resumed, as a table, as a plot."""
+"""The JSON document that a run writes: its shape, reading it back, going on with it."""
 
 import json
+import math
 from pathlib import Path
-from typing import Any
-
-import matplotlib
-
-matplotlib.use("Agg")  # no screen needed
-import matplotlib.pyplot as plt
-import pandas as pd
+from typing import Any, TypedDict
 
 from bioclinical.errors import UserError
-from bioclinical.files import atomic_path
+from bioclinical.files import write_json
 
-Report = dict[str, Any]
-PLOT_SUFFIXES = (".png", ".pdf", ".svg")
 MUST_MATCH = ("config", "models", "device", "device_name", "dtype", "hardware", "versions")
 
 
-def read_report(path: Path) -> Report:
-    """A document written by a run. Raises UserError where the file is none."""
+class Row(TypedDict):
+    """One model, data set and layout; times in seconds, over passes after one to warm up."""
+
+    model: str
+    weights: str
+    load_s: float
+    search_tries: int
+    dataset: str
+    layout: str
+    attention: str
+    compiled: bool
+    batch_size: int
+    reasons: dict[str, str]
+    ktok_per_sec: float
+    ktok_per_sec_nominal: float | None
+    samples_per_sec: float
+    ms_per_batch: float
+    median_s: float
+    mean_s: float
+    sd_s: float | None
+    p5_s: float
+    p95_s: float
+    times_s: list[float]
+    samples: int
+    tokens: int
+    padding_share: float
+    mfu: float | None
+    peak_memory_bytes: int
+
+
+class Failure(TypedDict):
+    """A model and data set that could not be measured, and why."""
+
+    model: str
+    dataset: str
+    error: str
+
+
+class Document(TypedDict):
+    """What a run was asked to do, where it ran, and what it measured. models: name -> hash of the content."""
+
+    model: str | list[str]
+    models: dict[str, str]
+    device: str
+    device_name: str
+    dtype: str
+    attention: str
+    config: dict[str, Any]
+    versions: dict[str, str]
+    hardware: dict[str, Any]
+    git_commit: str | None
+    command: list[str]
+    started_at: str
+    complete: bool
+    results: list[Row]
+    failures: list[Failure]
+
+
+# What tables, plots and ratios compute with.
+NUMBERS = (
+    "batch_size", "ktok_per_sec", "samples_per_sec", "ms_per_batch", "mean_s", "samples", "tokens", "padding_share",
+    "peak_memory_bytes",
+)  # fmt: skip
+NUMBERS_OR_NONE = ("ktok_per_sec_nominal", "sd_s", "mfu")
+WORDS = ("model", "dataset", "layout", "attention")
+
+
+def read_document(path: Path) -> Document:
+    """A document written by a run. Raises UserError where the file is none, or a damaged one."""
     try:
-        report = json.loads(Path(path).read_text(encoding="utf-8"))
-        if set(MUST_MATCH) <= report.keys() and isinstance(report["results"], list):
-            return report
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        if is_document(document):
+            return document
         reason = "other content"
-    except (OSError, ValueError, AttributeError, KeyError) as error:
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         reason = type(error).__name__
     raise UserError(f"'{path}' holds no result of this script ({reason}); name another file")
 
 
-def resumed(path: Path, new: Report) -> Report:
+def is_document(value: Any) -> bool:
+    """Whether a JSON value is a document. Raises AttributeError, KeyError or TypeError where it is far from one."""
+    return (
+        set(MUST_MATCH) <= value.keys()
+        and isinstance(value["hardware"], dict)
+        and isinstance(value["models"], dict)
+        and isinstance(value["started_at"], str)
+        and all(map(is_row, value["results"]))
+    )
+
+
+def is_row(value: Any) -> bool:
+    """Whether a JSON value is a row."""
+    return (
+        all(isinstance(value[name], str) for name in WORDS)
+        and all(is_number(value[name]) for name in NUMBERS)
+        and all(value[name] is None or is_number(value[name]) for name in NUMBERS_OR_NONE)
+        and len(value["times_s"]) > 0
+        and all(is_number(seconds) and seconds > 0 for seconds in value["times_s"])
+    )
+
+
+def is_number(value: Any) -> bool:
+    """Whether a JSON value is a finite number of zero or more."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+
+
+def write_document(document: Document, path: Path | None) -> None:
+    """Names the attentions that its rows used, and writes it, where a path is given."""
+    if document["results"]:
+        document["attention"] = ", ".join(sorted({row["attention"] for row in document["results"]}))
+    if path:
+        write_json(path, document)
+
+
+def continued(path: Path, new: Document) -> Document:
     """The new document with what an earlier run measured. Raises UserError where that was under other conditions."""
-    old = read_report(path)
+    old = read_document(path)
     if differing := [name for name in MUST_MATCH if old[name] != new[name]]:
         raise UserError(f"--resume: '{path}' was measured with other {', '.join(differing)}; choose another --output")
     return new | {"results": old["results"], "started_at": old["started_at"]}
-
-
-def table(report: Report) -> str:
-    """The rows for people."""
-    if not report["results"]:
-        return "nothing was measured"
-    rows = pd.DataFrame(report["results"])
-    shown = pd.DataFrame({"model": [Path(name).name for name in rows.model]})
-    shown[["dataset", "layout", "batch"]] = rows[["dataset", "layout", "batch_size"]]
-    shown["kTok/s"], shown["nominal"] = rows.ktok_per_sec, rows.ktok_per_sec_nominal.astype(float)
-    shown["+-%"] = 100 * rows.sd_s.astype(float) / rows.mean_s
-    shown["samples/s"], shown["ms/batch"] = rows.samples_per_sec, rows.ms_per_batch
-    shown["padding%"], shown["GiB"] = 100 * rows.padding_share, rows.peak_memory_bytes / 2**30
-    shown["MFU%"] = 100 * rows.mfu.astype(float)
-    return shown.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.2f}")
-
-
-def plot(report: Report, path: Path) -> None:
-    """Bars of the throughput per workload, and throughput against the mean length of a sample."""
-    rows = pd.DataFrame(report["results"])
-    rows["series"] = [f"{Path(model).name} {layout}" for model, layout in zip(rows.model, rows.layout)]
-    rows["length"] = rows.tokens / rows.samples
-    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5), layout="constrained")
-    bars = rows.pivot(index="dataset", columns="series", values="ktok_per_sec")
-    bars = bars.reindex(index=rows.dataset.unique(), columns=rows.series.unique())
-    bars.plot.bar(ax=left, rot=20, legend=False, xlabel="", ylabel="kTok/s, true tokens", title="by workload")
-    for number, series in enumerate(bars.columns):
-        own = rows[rows.series == series].sort_values("length")
-        is_fixed = own.dataset.str.startswith("fixed_")
-        for points, style in ((own[is_fixed], "o-"), (own[~is_fixed], "s--")):
-            right.plot(points.length, points.ktok_per_sec, style, color=f"C{number}")
-    right.set(xlabel="mean tokens of a sample", ylim=(0, None), title="by length (solid: fixed, dashed: variable)")
-    figure.legend(left.containers, bars.columns, loc="outside lower center", ncols=3)
-    figure.suptitle(f"{report['device_name']}, {report['dtype']}")
-    with atomic_path(path) as partial:
-        figure.savefig(partial, dpi=120, format=path.suffix[1:])
-    plt.close(figure)

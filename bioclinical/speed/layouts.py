@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+Batch = dict[str, Tensor | int]  # input of the model's forward, or of `encode`
 
-def make_batch(layout: str, ids: Tensor, lengths: np.ndarray, rows: np.ndarray) -> dict[str, Tensor | int]:
+
+def make_batch(layout: str, ids: Tensor, lengths: np.ndarray, rows: np.ndarray) -> Batch:
     """The given samples as input of the model's forward, or of `encode` if packed; on the device of ids.
 
     ids: (samples, longest), kept in its compact type, as the masks are in bool.
@@ -25,7 +27,7 @@ def make_batch(layout: str, ids: Tensor, lengths: np.ndarray, rows: np.ndarray) 
     return {"input_ids": row_ids[mask], "cu_seqlens": cu_seqlens, "max_seqlen": longest}
 
 
-def make_batches(layout: str, ids: Tensor, lengths: np.ndarray, batch_size: int) -> list[dict[str, Tensor | int]]:
+def make_batches(layout: str, ids: Tensor, lengths: np.ndarray, batch_size: int) -> list[Batch]:
     """The whole set in batches of `batch_size` samples, the last one smaller."""
     order = longest_first(lengths) if layout == "sorted" else np.arange(len(lengths))
     starts = range(0, len(order), batch_size)

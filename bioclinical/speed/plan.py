@@ -1,11 +1,10 @@
-"""From the command line's words to the jobs of a run; a user's mistake is found here, before anything is measured."""
+"""From what a user asks for to the jobs of a run; a user's mistake is found here, before anything is measured."""
 
-import argparse
 import os
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
-from transformers import AutoModel, PretrainedConfig
+from transformers import AutoModel, PretrainedConfig, PreTrainedTokenizerFast
 
 from bioclinical.encoders.attention_choice import choose_attention, choose_transformers_attention
 from bioclinical.encoders.loading import model_class
@@ -13,10 +12,13 @@ from bioclinical.encoders.source import Source, load_config, model_identity
 from bioclinical.errors import UserError
 from bioclinical.modeling import why_not_packed
 from bioclinical.modeling.backend_choice import choose_packed_backend
-from bioclinical.runtime.machine import Choice
-from bioclinical.speed.worker import Job
-from bioclinical.speed.workloads import choose_published, from_texts, published
+from bioclinical.runtime.choice import Choice, Device
+from bioclinical.speed.job import Job
+from bioclinical.speed.request import Request
+from bioclinical.speed.workloads import Workload, choose_published, from_texts, published
 from bioclinical.text.tokenization import context_limit, load_tokenizer
+
+DEVICE_DTYPES = {"cpu": ("fp32", "bf16"), "mps": ("fp32", "fp16"), "cuda": ("fp32", "fp16")}
 
 
 def use_gpu(number: int) -> None:
@@ -33,39 +35,75 @@ def choose_dtype(requested: str, device: str, capability: tuple[int, int]) -> Ch
 
     capability: of a CUDA device; 8.0 (Ampere) brought TF32 and bf16.
     """
-    ampere = device == "cuda" and capability >= (8, 0)
+    is_ampere = device == "cuda" and capability >= (8, 0)
+    if requested == "auto" and is_ampere:
+        return Choice("bf16", "the GPU has bf16 units")
     if requested == "auto":
-        return Choice("bf16", "the GPU has bf16 units") if ampere else Choice("fp32", f"default on this {device}")
-    allowed = {"cpu": ["fp32", "bf16"], "mps": ["fp32", "fp16"], "cuda": ["fp32", "fp16"] + ["tf32", "bf16"] * ampere}
-    if requested not in allowed[device]:
-        raise UserError(f"--dtype {requested}: this {device} has none; allowed here: {', '.join(allowed[device])}")
+        return Choice("fp32", f"default on this {device}")
+    allowed = list(DEVICE_DTYPES[device])
+    if is_ampere:
+        allowed += ["tf32", "bf16"]
+    if requested not in allowed:
+        raise UserError(f"--dtype {requested}: this {device} has none; allowed here: {', '.join(allowed)}")
     return Choice(requested, "asked for")
 
 
-def plan_model(name: str, args: argparse.Namespace, device: Choice, dtype: str) -> tuple[list[Job], str]:
-    """A job for each workload that the model can take, and the hash of the model's content.
+@dataclass(frozen=True)
+class ModelPlan:
+    """What is to be measured of one model, and the hash of its content."""
+
+    jobs: list[Job]
+    sha256: str
+
+
+def plan_model(name: str, request: Request, device: Device, dtype: str) -> ModelPlan:
+    """A job for each workload that the model can take.
 
     Raises UserError for an unknown model, one that cannot be padded, and whatever cannot run on the device.
     """
-    source = Source(name, trust_remote_code=args.trust_remote_code)
+    source = Source(name, trust_remote_code=request.trust_remote_code)
     config = load_config(source)
-    tokenizer = load_tokenizer(name, **source.options) if config.pad_token_id is None or args.text_file else None
+    needs_tokenizer = config.pad_token_id is None or request.text_file is not None
+    tokenizer = load_tokenizer(name, **source.options) if needs_tokenizer else None
     pad_id = config.pad_token_id if config.pad_token_id is not None else tokenizer.pad_token_id
     if pad_id is None:
         raise UserError(f"neither the config nor the tokenizer of '{name}' has a padding token; batches need one")
-    limit, workloads = context_limit(config), []
-    if args.datasets or not args.text_file:
-        names = choose_published(args.datasets, limit, name)
-        workloads = [published(dataset, args.num_samples) for dataset in names]
-    if args.text_file:
-        workloads.append(from_texts(Path(args.text_file), tokenizer, limit, args.num_samples))
-    attention = choose_layouts(args.attn, model_class(AutoModel, config, source), config, device.value, dtype)
-    jobs = []
-    for workload in workloads:  # nothing to sort where all are of one length
-        is_fixed = bool((workload.lengths == workload.longest).all())
-        layouts = {layout: a for layout, a in attention.items() if not (layout == "sorted" and is_fixed)}
-        jobs.append(Job(source, workload, layouts, device, dtype, pad_id, args.n_iters, args.batch_size, args.compile))
-    return jobs, model_identity(source, config)
+    attention = choose_layouts(request.attn, model_class(AutoModel, config, source), config, device.value, dtype)
+    jobs = [
+        Job(
+            source=source,
+            workload=workload,
+            attention=layouts_for(workload, attention),
+            device=device,
+            dtype=dtype,
+            pad_id=pad_id,
+            n_iters=request.n_iters,
+            batch_size=request.batch_size,
+            compile=request.compile,
+        )
+        for workload in choose_workloads(name, request, context_limit(config), tokenizer)
+    ]
+    return ModelPlan(jobs, model_identity(source, config))
+
+
+def choose_workloads(
+    name: str, request: Request, limit: int | None, tokenizer: PreTrainedTokenizerFast | None
+) -> list[Workload]:
+    """The published sets and the user's own texts, as far as the model's context (tokens) holds them."""
+    workloads = []
+    if request.datasets or not request.text_file:
+        names = choose_published(request.datasets, limit, name)
+        workloads = [published(dataset, request.num_samples) for dataset in names]
+    if request.text_file:
+        workloads.append(from_texts(request.text_file, tokenizer, limit, request.num_samples))
+    return workloads
+
+
+def layouts_for(workload: Workload, attention: dict[str, Choice]) -> dict[str, Choice]:
+    """The layouts worth measuring: where all samples are of one length there is nothing to sort."""
+    if (workload.lengths == workload.longest).all():
+        return {layout: choice for layout, choice in attention.items() if layout != "sorted"}
+    return attention
 
 
 def choose_layouts(attn: str, encoder: type, config: PretrainedConfig, device: str, dtype: str) -> dict[str, Choice]:

@@ -9,11 +9,12 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from bioclinical.errors import UserError, first_line
+from bioclinical.speed.job import Message, Send
 
-Work = Callable[[Any, Callable[[dict[str, Any]], None]], None]  # work(job, send)
+Work = Callable[[Any, Send], None]  # work(job, send)
 
 
-def messages_of(work: Work, job: Any, method: str = "spawn", deadline: float | None = None) -> Iterator[dict[str, Any]]:
+def messages_of(work: Work, job: Any, method: str = "spawn", deadline: float | None = None) -> Iterator[Message]:
     """Runs work(job, send) in a fresh process and yields what it sends.
 
     Where it does not end well, the last message is {"failed": sentence}. deadline: of time.monotonic(), when the

@@ -5,95 +5,84 @@ device at the end of each pass. Branches for CUDA and MPS were not run: no GPU a
 """
 
 import gc
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers import AutoModel, PreTrainedModel
 
-from bioclinical.encoders.loading import only_errors_from_transformers
-from bioclinical.encoders.source import Source
-from bioclinical.errors import RunFailed, UserError, first_line
+from bioclinical.encoders.loading import has_weights, load_weights
+from bioclinical.encoders.source import load_config
+from bioclinical.errors import RunFailed
 from bioclinical.modeling import encode
-from bioclinical.runtime.machine import Choice, peak_memory_bytes, reset_peak_memory
+from bioclinical.runtime.choice import Choice
+from bioclinical.runtime.machine import peak_memory_bytes, reset_peak_memory
 from bioclinical.runtime.provenance import peak_flops
 from bioclinical.speed.batch_size import free_memory_bytes, is_out_of_memory, largest_that_fits, largest_worthwhile
 from bioclinical.speed.flops import forward_flops
-from bioclinical.speed.layouts import longest_first, make_batch, make_batches
+from bioclinical.speed.job import Job, Send
+from bioclinical.speed.layouts import Batch, longest_first, make_batch, make_batches
 from bioclinical.speed.workloads import Workload, draw_ids
 
-TORCH_DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+TORCH_DTYPES = {"fp32": "float32", "tf32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
-@dataclass(frozen=True)
-class Job:
-    """One model, one workload, the layouts wanted, and how."""
-
-    source: Source
-    workload: Workload
-    attention: dict[str, Choice]  # by layout
-    device: Choice
-    dtype: str
-    pad_id: int
-    n_iters: int
-    batch_size: int | None  # None: search
-    compile: bool
-    seconds: float = math.inf  # passes stop early so that about this much is used
-
-
-def measure(job: Job, send: Callable[[dict[str, Any]], None]) -> None:
+def measure(job: Job, send: Send) -> None:
     """Sends {"state": text} and {"passes": 1} as it goes, and {"row": result} for each layout."""
     deadline = time.monotonic() + job.seconds
     with torch.inference_mode():
         send({"state": "loading"})
-        model, about = load(job)
+        started = time.perf_counter()
+        model = load(job)
+        load_s = round(time.perf_counter() - started, 3)
         ids = draw_ids(job.workload, model.config.vocab_size, job.pad_id).to(job.device.value)
         send({"state": "batch size"})
-        batch_size, about["search_tries"] = choose_batch_size(job, model, ids)
-        for left, layout in zip(range(len(job.attention), 0, -1), job.attention):
+        batch_size, tries = choose_batch_size(job, model, ids)
+        of_model = {
+            "model": job.source.name,
+            "weights": "loaded" if has_weights(job.source) else "random",
+            "load_s": load_s,
+            "search_tries": tries,
+        }
+        layouts_left = len(job.attention)
+        for layout in job.attention:
             send({"state": layout})
-            until = time.monotonic() + (deadline - time.monotonic()) / left
-            send({"row": about | measure_layout(job, model, ids, layout, batch_size, until, send)})
+            until = time.monotonic() + (deadline - time.monotonic()) / layouts_left
+            layouts_left -= 1
+            send({"row": of_model | measure_layout(job, model, ids, layout, batch_size, until, send)})
 
 
-def load(job: Job) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """The encoder on its device, and what is to be said of it. A folder without weights gets random ones."""
+def load(job: Job) -> PreTrainedModel:
+    """The encoder on its device, in the job's dtype. A folder without weights gets random ones."""
     torch.set_float32_matmul_precision("high" if job.dtype == "tf32" else "highest")
-    started, name = time.perf_counter(), job.source.name
-    is_random = Path(name).is_dir() and not any(Path(name).glob("*.safetensors")) and not any(Path(name).glob("*.bin"))
-    implementation = next((a.value for layout, a in job.attention.items() if layout != "packed"), "sdpa")
-    options = {"attn_implementation": implementation, "torch_dtype": TORCH_DTYPES[job.dtype]}
-    try:
-        config = AutoConfig.from_pretrained(name, **job.source.options)
+    implementation = next((choice.value for layout, choice in job.attention.items() if layout != "packed"), "sdpa")
+    config = load_config(job.source)
+    if has_weights(job.source):
+        model, _ = load_weights(job.source, config, AutoModel, implementation, TORCH_DTYPES[job.dtype])
+    else:
         config.reference_compile = False  # ModernBERT's own switch; compiling is --compile's to decide
-        with only_errors_from_transformers():
-            if is_random:
-                model = AutoModel.from_config(config, trust_remote_code=job.source.trust_remote_code, **options)
-            else:
-                model = AutoModel.from_pretrained(name, config=config, **options, **job.source.options)
-    except Exception as error:  # a damaged file raises classes of torch, safetensors or zipfile
-        raise UserError(f"the weights of '{name}' cannot be loaded ({first_line(error)})") from error
-    model = model.eval().to(job.device.value)
-    about = {"model": name, "weights": "random" if is_random else "loaded"}
-    return model, about | {"load_s": round(time.perf_counter() - started, 3)}
+        model = AutoModel.from_config(
+            config,
+            trust_remote_code=job.source.trust_remote_code,
+            attn_implementation=implementation,
+            torch_dtype=getattr(torch, TORCH_DTYPES[job.dtype]),
+        )
+    return model.eval().to(job.device.value)
 
 
-def forward_of(job: Job, model: PreTrainedModel, layout: str) -> Callable[[dict[str, Any]], object]:
+def forward_of(job: Job, model: PreTrainedModel, layout: str) -> Callable[[Batch], object]:
     """What runs one batch; the compact types become the model's own here."""
     if layout == "packed":
         backend = job.attention["packed"].value.removeprefix("packed:")
-        return lambda b: encode(model, b["input_ids"].long(), b["cu_seqlens"], b["max_seqlen"], backend)
+        return lambda batch: encode(model, batch["input_ids"].long(), batch["cu_seqlens"], batch["max_seqlen"], backend)
     call = torch.compile(model) if job.compile else model
     return lambda batch: call(**{name: tensor.long() for name, tensor in batch.items()})
 
 
-def timed(device: str, forward: Callable[[dict[str, Any]], object], batches: list[dict[str, Any]]) -> float:
+def timed(device: str, forward: Callable[[Batch], object], batches: list[Batch]) -> float:
     """Seconds of one pass over the batches, until the device has finished."""
     started = time.perf_counter()
     for batch in batches:
@@ -105,10 +94,13 @@ def timed(device: str, forward: Callable[[dict[str, Any]], object], batches: lis
 
 def choose_batch_size(job: Job, model: PreTrainedModel, ids: Tensor) -> tuple[Choice, int]:
     """Samples a batch of all layouts, found with the set's longest samples in the first layout; and the tries."""
-    lengths, layout, device = job.workload.lengths, next(iter(job.attention)), job.device.value
+    lengths, device = job.workload.lengths, job.device.value
     if job.batch_size:
         return Choice(str(min(job.batch_size, len(lengths))), "asked for"), 0
-    order, forward, before = longest_first(lengths), forward_of(job, model, layout), 0
+    layout = next(iter(job.attention))
+    forward = forward_of(job, model, layout)
+    order = longest_first(lengths)
+    before = 0
 
     def run(n: int) -> float:
         return timed(device, forward, [make_batch(layout, ids, lengths, order[:n])])
@@ -144,29 +136,55 @@ def succeeds(run: Callable[[], object]) -> bool:
 
 
 def measure_layout(
-    job: Job, model: PreTrainedModel, ids: Tensor, layout: str, batch_size: Choice, until: float, send: Callable
+    job: Job, model: PreTrainedModel, ids: Tensor, layout: str, batch_size: Choice, until: float, send: Send
 ) -> dict[str, Any]:
-    """One result row: a full pass to warm up and to see that it fits, then n_iters timed ones (fewer if time is up)."""
-    forward, size, device, times = forward_of(job, model, layout), int(batch_size.value), job.device.value, []
-    batches = make_batches(layout, ids, job.workload.lengths, size)
-    while not succeeds(lambda: timed(device, forward, batches)):
-        if job.batch_size or size == 1:
-            raise RunFailed(f"out of memory in the {layout} layout with batches of {size:,}; use --batch_size auto")
-        size = size * 9 // 10
-        batches = make_batches(layout, ids, job.workload.lengths, size)
+    """A row but for what the model's rows share: a full pass to warm up and see that it fits, then n_iters timed ones.
+
+    until: of time.monotonic(), when no further pass begins (one is always made).
+    """
+    forward, device = forward_of(job, model, layout), job.device.value
+    batches, size = batches_that_fit(job, ids, layout, forward, int(batch_size.value))
     send({"passes": 1})
     reset_peak_memory(device)
+    times: list[float] = []
     while len(times) < job.n_iters and (not times or time.monotonic() < until):
         times.append(timed(device, forward, batches))
         send({"passes": 1})
-    row = {"dataset": job.workload.name, "layout": layout, "attention": job.attention[layout].value}
-    row |= {"compiled": job.compile and layout != "packed", "batch_size": size}
-    reason = batch_size.reason if size == int(batch_size.value) else "reduced: out of memory in a full pass"
-    row |= {"reasons": {"attention": job.attention[layout].reason, "batch_size": reason}}
-    row |= figures(job.workload, times, sum(batch["input_ids"].numel() for batch in batches), len(batches))
-    peak, flops = peak_flops(job.device.reason, job.dtype), forward_flops(model, job.workload.lengths)
-    row |= {"mfu": flops / row["median_s"] / peak if peak and flops else None}
-    return row | {"peak_memory_bytes": peak_memory_bytes(device)}
+    was_reduced = size != int(batch_size.value)
+    found = figures(job.workload, times, sum(batch["input_ids"].numel() for batch in batches), len(batches))
+    return {
+        "dataset": job.workload.name,
+        "layout": layout,
+        "attention": job.attention[layout].value,
+        "compiled": job.compile and layout != "packed",
+        "batch_size": size,
+        "reasons": {
+            "attention": job.attention[layout].reason,
+            "batch_size": "reduced: out of memory in a full pass" if was_reduced else batch_size.reason,
+        },
+        **found,
+        "mfu": flops_utilisation(job, model, found["median_s"]),
+        "peak_memory_bytes": peak_memory_bytes(device),
+    }
+
+
+def batches_that_fit(
+    job: Job, ids: Tensor, layout: str, forward: Callable[[Batch], object], size: int
+) -> tuple[list[Batch], int]:
+    """The set in batches of `size` samples, or of the most below it with which a full pass fits into the memory."""
+    while True:
+        batches = make_batches(layout, ids, job.workload.lengths, size)
+        if succeeds(lambda: timed(job.device.value, forward, batches)):
+            return batches, size
+        if job.batch_size or size == 1:
+            raise RunFailed(f"out of memory in the {layout} layout with batches of {size:,}; use --batch_size auto")
+        size = size * 9 // 10
+
+
+def flops_utilisation(job: Job, model: PreTrainedModel, seconds: float) -> float | None:
+    """Share of the device's peak that a pass of so many seconds reached; None where the peak or the work is unknown."""
+    peak, flops = peak_flops(job.device.name, job.dtype), forward_flops(model, job.workload.lengths)
+    return flops / seconds / peak if peak and flops else None
 
 
 def figures(workload: Workload, times: list[float], computed_tokens: int, batch_count: int) -> dict[str, Any]:
@@ -175,7 +193,8 @@ def figures(workload: Workload, times: list[float], computed_tokens: int, batch_
     ktok_per_sec counts true tokens over the median; the nominal one, as published, nominal tokens over the mean.
     """
     samples, tokens = len(workload.lengths), int(workload.lengths.sum())
-    median, mean, (p5, p95) = float(np.median(times)), float(np.mean(times)), np.percentile(times, (5, 95)).tolist()
+    median, mean = float(np.median(times)), float(np.mean(times))
+    p5, p95 = np.percentile(times, (5, 95)).tolist()
     return {
         "ktok_per_sec": tokens / median / 1000,
         "ktok_per_sec_nominal": workload.nominal_length and samples * workload.nominal_length / mean / 1000,

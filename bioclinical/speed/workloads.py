@@ -1,6 +1,6 @@
 """What runs through a model: the published sets of random tokens, or sets as long as the user's own texts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,18 +11,13 @@ from transformers import PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
 from bioclinical.files import read_utf8
+from bioclinical.speed.request import PUBLISHED
 from bioclinical.text.tables import TextReader
 
-SEED, IDS, SHORTEST = 42, (100, 16_000), 16  # published, as are the figures below
-# name: tokens that a sample is padded to; mean and standard deviation of the lengths, None where all are that long
-PUBLISHED = {
-    "fixed_short": (512, None),
-    "variable_short": (512, (256.0, 64.0)),
-    "fixed_medium": (4096, None),
-    "variable_medium": (4096, (2048.0, 512.0)),
-    "fixed_long": (8192, None),
-    "variable_long": (8192, (4096.0, 1024.0)),
-}
+# As published: the seed of the lengths and the ids, the range of the ids, the shortest sample.
+SEED = 42
+IDS = (100, 16_000)
+SHORTEST = 16
 
 
 @dataclass(frozen=True)
@@ -44,7 +39,7 @@ def published(name: str, num_samples: int) -> Workload:
     return Workload(name, longest, drawn.int().clamp(SHORTEST, longest).numpy(), normal[0])
 
 
-def choose_published(requested: list[str] | None, limit: int | None, model: str) -> list[str]:
+def choose_published(requested: Sequence[str] | None, limit: int | None, model: str) -> list[str]:
     """The sets that the model's context (tokens; None: unknown) holds. Raises UserError where none can be run."""
     if unknown := [name for name in requested or [] if name not in PUBLISHED]:
         raise UserError(f"--datasets: unknown '{unknown[0]}'; known: {', '.join(PUBLISHED)}")

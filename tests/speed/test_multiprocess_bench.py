@@ -11,9 +11,10 @@ from transformers import AutoTokenizer
 
 import multiprocess_bench as bench
 from bioclinical.errors import UserError, run_cli
-from bioclinical.speed import plan, worker
+from bioclinical.speed import measuring, plan, worker
+from bioclinical.speed.display import table
+from bioclinical.speed.document import read_document
 from bioclinical.speed.plan import choose_dtype, use_gpu
-from bioclinical.speed.report import read_report, table
 
 SMALL = ("--num_samples", 4, "--n_iters", 2, "--device", "cpu")
 SHORT = (*SMALL, "--datasets", "fixed_short,variable_short")
@@ -46,29 +47,29 @@ def measure_killed_on_variable(job, send):
 
 def test_interrupted_resumed_refused_and_compared(run, tiny_model, tmp_path, monkeypatch):
     model, output, plot = tiny_model("modernbert"), tmp_path / "a.json", tmp_path / "a.png"
-    take = bench.take
+    take = measuring.Measuring.take
 
-    def stop_after_first_row(message, *others):
-        take(message, *others)
+    def stop_after_first_row(self, message, *others):
+        take(self, message, *others)
         if "row" in message:
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patch:
-        patch.setattr(bench, "take", stop_after_first_row)
+        patch.setattr(measuring.Measuring, "take", stop_after_first_row)
         code, out, err = run("--model", model, *SHORT, "--output", output)
     assert code == 130 and "what was measured is kept" in err and not multiprocessing.active_children()
     first = json.loads(out[-1])
     assert [row["layout"] for row in first["results"]] == ["padded"] and not first["complete"]
-    assert first == read_report(output)
+    assert first == read_document(output)
 
     code, out, err = run("--model", model, *SHORT, "--output", output)
     assert code == 2 and "--resume goes on with it" in err
     code, out, err = run("--model", model, *SHORT, "--output", output, "--resume", "--batch_size", 2)
-    assert code == 2 and "measured with other config" in err and read_report(output) == first
+    assert code == 2 and "measured with other config" in err and read_document(output) == first
 
     code, out, err = run("--model", model, *SHORT, "--output", output, "--resume", "--plot", plot)
     report = json.loads(out[-1])
-    assert code == 0 and report["complete"] and report == read_report(output) and plot.read_bytes()[:4] == b"\x89PNG"
+    assert code == 0 and report["complete"] and report == read_document(output) and plot.read_bytes()[:4] == b"\x89PNG"
     assert report["results"][0] == first["results"][0]
     assert [(row["dataset"], row["layout"]) for row in report["results"]] == [
         ("fixed_short", "padded"), ("fixed_short", "packed"),
@@ -89,7 +90,7 @@ def test_interrupted_resumed_refused_and_compared(run, tiny_model, tmp_path, mon
 
 
 def test_a_killed_child_is_reported_and_the_others_are_measured(run, tiny_model, monkeypatch):
-    monkeypatch.setattr(bench, "measure", measure_killed_on_variable)
+    monkeypatch.setattr(measuring, "measure", measure_killed_on_variable)
     names = "variable_short,fixed_short"
     code, out, err = run("--model", tiny_model("bert"), *SMALL, "--datasets", names, "--batch_size", 4)
     report = json.loads(out[-1])

@@ -10,21 +10,25 @@ from transformers import AutoModel
 
 from bioclinical.encoders.source import Source
 from bioclinical.errors import RunFailed
-from bioclinical.runtime.machine import Choice
+from bioclinical.runtime.choice import Choice, Device
 from bioclinical.runtime.provenance import peak_flops
 from bioclinical.speed import worker
 from bioclinical.speed.flops import forward_flops
-from bioclinical.speed.worker import Job, figures, measure
+from bioclinical.speed.job import Job
+from bioclinical.speed.worker import figures, measure
 from bioclinical.speed.workloads import Workload
 
-CPU, SDPA = Choice("cpu", "asked for"), Choice("sdpa", "asked for")
+CPU, SDPA = Device("cpu", "asked for", "a CPU"), Choice("sdpa", "asked for")
 PACKED = Choice("packed:banded_sdpa", "asked for")
 LENGTHS = np.array([30, 12, 40, 5, 22, 40, 9])
 
 
 def job(folder, **changes) -> Job:
     layouts = {"padded": SDPA, "sorted": SDPA, "packed": PACKED}
-    defaults = Job(Source(str(folder)), Workload("own", 40, LENGTHS), layouts, CPU, "fp32", 0, 3, None, False)
+    workload = Workload("own", 40, LENGTHS)
+    defaults = Job(
+        source=Source(str(folder)), workload=workload, attention=layouts, device=CPU, dtype="fp32", pad_id=0, n_iters=3
+    )
     return dataclasses.replace(defaults, **changes)
 
 
@@ -88,7 +92,7 @@ def test_a_full_pass_that_does_not_fit_takes_smaller_batches(tiny_model, monkeyp
 def test_memory_errors_and_others_in_the_search_on_a_gpu(tiny_model, monkeypatch):
     model = AutoModel.from_pretrained(tiny_model("bert"))
     ids = torch.zeros(7, 40, dtype=torch.int32)
-    on_gpu = job(tiny_model("bert"), device=Choice("cuda", "stands for a GPU"))
+    on_gpu = job(tiny_model("bert"), device=Device("cuda", "stands for a GPU", "no GPU"))
     limited_memory(monkeypatch, torch.cuda.OutOfMemoryError("Tried to allocate"), single_try=5, full_pass=5)
     choice, tries = worker.choose_batch_size(on_gpu, model, ids)
     assert choice == Choice("5", "the largest that fits") and tries <= 14
