@@ -9,13 +9,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import pandas as pd
-import torch
-import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError, run_cli
+from bioclinical.files import atomic_path
+from bioclinical.text.tables import Format, TextReader
 
 BERT_TOKENS = {
     "unk_token": "[UNK]",
@@ -91,11 +89,14 @@ def build_tiny_model(
 
     Returns the folder, in Hugging Face layout. Raises UserError for an unknown family.
     """
+    import torch  # slow, and not needed by who only asks for --help
+    import transformers
+
     if name not in FAMILIES:
         raise UserError(f"unknown family '{name}'; known: {', '.join(FAMILIES)}")
     chosen = FAMILIES[name]
     backend = train_subwords(chosen.subwords, texts, chosen.special_tokens, vocab_size)
-    tokenizer = wrap(chosen.tokenizer_class, backend, chosen.special_tokens)
+    tokenizer = getattr(transformers, chosen.tokenizer_class)(**tokenizer_options(chosen, backend))
     config = getattr(transformers, chosen.config_class)(
         **{
             "vocab_size": len(tokenizer),
@@ -113,8 +114,10 @@ def build_tiny_model(
         }
     )
     torch.manual_seed(seed)
-    getattr(transformers, chosen.model_class)(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    model = getattr(transformers, chosen.model_class)(config)
+    with atomic_path(folder) as partial:
+        model.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
     return Path(folder)
 
 
@@ -154,23 +157,38 @@ def train_subwords(kind: str, texts: Iterable[str], special: dict[str, str], voc
     return backend
 
 
-def wrap(tokenizer_class: str, backend: Tokenizer, special: dict[str, str]) -> PreTrainedTokenizerFast:
-    """The family's own fast tokenizer class around a trained backend."""
-    options: dict[str, Any] = {"tokenizer_object": backend, "model_max_length": CONTEXT, **special}
-    if tokenizer_class == "PreTrainedTokenizerFast":  # ModernBERT has no token types, as its published tokenizer says
+def tokenizer_options(chosen: Family, backend: Tokenizer) -> dict[str, Any]:
+    """What the family's own fast tokenizer class takes to stand around a trained backend."""
+    options: dict[str, Any] = {"tokenizer_object": backend, "model_max_length": CONTEXT, **chosen.special_tokens}
+    if chosen.tokenizer_class == "PreTrainedTokenizerFast":  # ModernBERT has no token types, as its own tokenizer says
         options["model_input_names"] = ["input_ids", "attention_mask"]
-    return getattr(transformers, tokenizer_class)(**options)
+    return options
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Build a tiny random encoder and its tokenizer.")
     parser.add_argument("--family", default="modernbert", choices=FAMILIES, help="default: modernbert")
-    parser.add_argument("--texts", required=True, help="CSV with a column 'notes' to train the tokenizer on")
-    parser.add_argument("--out", required=True, help="folder to write")
+    parser.add_argument("--texts", required=True, help=".csv, .tsv or .jsonl (also .gz) to train the tokenizer on")
+    parser.add_argument("--text_column", default="notes", help="column with the text (default: notes)")
+    parser.add_argument("--out", required=True, type=Path, help="folder to write; replaces a model that is there")
     args = parser.parse_args()
-    texts = pd.read_csv(args.texts, usecols=["notes"], dtype=str, keep_default_na=False)["notes"]
-    build_tiny_model(args.family, texts, Path(args.out))
+    require_replaceable(args.out)
+    reader = TextReader(Path(args.texts), Format(text_column=args.text_column))
+    texts = [row.text for row in reader.texts()]
+    if not texts:
+        raise UserError(f"'{args.texts}' has no text in the column '{args.text_column}'")
+    build_tiny_model(args.family, texts, args.out)
     print(f"written: {args.out} (tiny random {args.family})")
+
+
+def require_replaceable(folder: Path) -> None:
+    """Raises UserError where something else than a model's folder would be replaced."""
+    if (
+        folder.exists()
+        and not (folder / "config.json").is_file()
+        and not (folder.is_dir() and not any(folder.iterdir()))
+    ):
+        raise UserError(f"--out: '{folder}' exists and holds no model; choose another folder")
 
 
 if __name__ == "__main__":

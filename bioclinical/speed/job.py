@@ -1,13 +1,10 @@
-"""One piece of work for a process of its own, and what that process sends back."""
+"""One piece of work for a process of its own."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypedDict
 
 from bioclinical.encoders.source import Source
 from bioclinical.runtime.choice import Choice, Device
-from bioclinical.speed.document import Row
 from bioclinical.speed.workloads import Workload
 
 
@@ -28,15 +25,3 @@ class Job:
     batch_size: int | None = None
     compile: bool = False
     seconds: float = math.inf
-
-
-class Message(TypedDict, total=False):
-    """One of: what the process is doing, passes done since the last message, a finished row, why it failed."""
-
-    state: str
-    passes: int
-    row: Row
-    failed: str
-
-
-Send = Callable[[Message], None]

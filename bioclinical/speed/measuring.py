@@ -13,7 +13,8 @@ from bioclinical.files import sha256_of_file
 from bioclinical.runtime import machine, provenance
 from bioclinical.runtime.choice import Choice, Device
 from bioclinical.speed.document import Document, continued, write_document
-from bioclinical.speed.job import Job, Message
+from bioclinical.speed.job import Job
+from bioclinical.speed.messages import Message
 from bioclinical.speed.plan import ModelPlan, choose_dtype, plan_model, use_gpu
 from bioclinical.speed.processes import messages_of
 from bioclinical.speed.request import Request

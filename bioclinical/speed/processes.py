@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from bioclinical.errors import UserError, first_line
-from bioclinical.speed.job import Message, Send
+from bioclinical.speed.messages import Message, Send
 
 Work = Callable[[Any, Send], None]  # work(job, send)
 

@@ -23,8 +23,9 @@ from bioclinical.runtime.machine import peak_memory_bytes, reset_peak_memory
 from bioclinical.runtime.provenance import peak_flops
 from bioclinical.speed.batch_size import free_memory_bytes, is_out_of_memory, largest_that_fits, largest_worthwhile
 from bioclinical.speed.flops import forward_flops
-from bioclinical.speed.job import Job, Send
+from bioclinical.speed.job import Job
 from bioclinical.speed.layouts import Batch, longest_first, make_batch, make_batches
+from bioclinical.speed.messages import Send
 from bioclinical.speed.workloads import Workload, draw_ids
 
 TORCH_DTYPES = {"fp32": "float32", "tf32": "float32", "bf16": "bfloat16", "fp16": "float16"}
