@@ -183,11 +183,8 @@ def main() -> None:
 
 def require_replaceable(folder: Path) -> None:
     """Raises UserError where something else than a model's folder would be replaced."""
-    if (
-        folder.exists()
-        and not (folder / "config.json").is_file()
-        and not (folder.is_dir() and not any(folder.iterdir()))
-    ):
+    is_empty = folder.is_dir() and not any(folder.iterdir())
+    if folder.exists() and not is_empty and not (folder / "config.json").is_file():
         raise UserError(f"--out: '{folder}' exists and holds no model; choose another folder")
 
 

@@ -16,7 +16,7 @@ SCRIPTS = (
     "pretraining_resources/convert_dataset_to_mds.py", "pretraining_resources/merge_mds.py",
     "pretraining_resources/inspect_mds.py", "pretraining_resources/evaluate_mlm.py",
     "pretraining_resources/export_to_hf.py", "scripts/download_data.py", "scripts/make_sample_data.py",
-    "scripts/quickstart_report.py", "bioclinical.predict", "bioclinical.results", "bioclinical.score",
+    "pretraining_resources/average_checkpoints.py", "scripts/quickstart_report.py", "bioclinical.predict", "bioclinical.results", "bioclinical.score",
     "bioclinical.tiny_models",
 )  # fmt: skip
 # Scripts that still import too much: to be emptied.
