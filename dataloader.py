@@ -1,6 +1,8 @@
 """The registry of downstream tasks, and a look at what their readers make of the raw files.
 
     python dataloader.py --dataset ChemProt [--data_dir data/raw] [--protocol paper] [--dump FILE.jsonl]
+    python dataloader.py --list              every task, and whether its files are there
+    python dataloader.py --check blurb       a suite's counts beside the published ones
 
 Adding a task is adding one entry to TASKS (README, "Add your own task").
 """
@@ -11,15 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
-from bioclinical.errors import UserError, run_cli
+from bioclinical.errors import RunFailed, UserError, run_cli
 from bioclinical.files import atomic_path
+from bioclinical.tasks.catalogue import BENCHMARK_TASKS, relations
 from bioclinical.tasks.corpora import cos, deid, phenotype, social_history
 from bioclinical.tasks.example import SPLITS
 from bioclinical.tasks.loading import load_task
+from bioclinical.tasks.overview import check_suite, task_lines
 from bioclinical.tasks.readers.brat import BratReader
 from bioclinical.tasks.readers.conll import ConllReader  # noqa: F401  (for entries of your own)
 from bioclinical.tasks.readers.delimited import DelimitedReader
 from bioclinical.tasks.splits import PROTOCOLS, SPLIT_SEED, Protocol
+from bioclinical.tasks.suites import Suite, get_suite
 from bioclinical.tasks.task import Task, TaskData
 from bioclinical.text.words import WHITESPACE_TOKENS
 
@@ -46,6 +51,7 @@ TASKS = [
         ),
         labels=("CPR:3", "CPR:4", "CPR:5", "CPR:6", "CPR:9", "false"),
         negative_label="false",
+        published=relations.CHEMPROT_PUBLISHED,
         folder="ChemProt",
         source="Get it from bert_data.zip of the BLUE_Benchmark GitHub release 0.1",
     ),
@@ -78,6 +84,7 @@ TASKS = [
         folder="SocialHistory",
         source="Get SocialHistoryMTSamples.zip from depts.washington.edu/bionlp/data/corpora/files/",
     ),
+    *BENCHMARK_TASKS,
 ]
 
 
@@ -91,7 +98,14 @@ def get_task(name: str) -> Task:
 
 def main() -> None:
     args = parse_args()
-    data = load_task(get_task(args.dataset), Path(args.data_dir), Protocol(args.protocol, args.split_seed))
+    if args.list:
+        print("\n".join(task_lines(TASKS, Path(args.data_dir))))
+        return
+    if args.check:
+        check_counts(get_suite(args.check), Path(args.data_dir))
+        return
+    protocol = Protocol(args.protocol, args.split_seed, args.fold)
+    data = load_task(get_task(args.dataset), Path(args.data_dir), protocol)
     print_summary(data)
     if args.dump:
         dump(data, Path(args.dump))
@@ -100,12 +114,25 @@ def main() -> None:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="What a task's reader makes of its raw files (counts only).")
-    parser.add_argument("--dataset", required=True, help=", ".join(task.name for task in TASKS) + " (any case)")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--dataset", help="one of the tasks (any case)")
+    what.add_argument("--list", action="store_true", help="every task with its kind, metric, suites and licence")
+    what.add_argument("--check", metavar="SUITE", help="read what is there and compare counts with the published ones")
     parser.add_argument("--data_dir", default="data/raw", help="folder of the raw files' folders (default: data/raw)")
     parser.add_argument("--protocol", choices=PROTOCOLS, default="paper", help="default: paper, the published examples")
     parser.add_argument("--split_seed", type=int, default=SPLIT_SEED, help="of the strict split (default: 42)")
+    parser.add_argument("--fold", type=int, metavar="K", help="one of a task's published folds")
     parser.add_argument("--dump", metavar="FILE.jsonl", help="write every example, its text included, as JSON lines")
     return parser.parse_args()
+
+
+def check_counts(suite: Suite, data_dir: Path) -> None:
+    """Prints a suite's counts beside the published ones; raises RunFailed where one differs or cannot be read."""
+    check = check_suite(suite, [get_task(name) for name in suite.tasks], data_dir)
+    print("\n".join(check.lines))
+    if check.different or check.unreadable:
+        raise RunFailed(check.summary)
+    print(check.summary)
 
 
 def print_summary(data: TaskData) -> None:
@@ -130,7 +157,7 @@ def dump(data: TaskData, path: Path) -> None:
 
     `group` is written where it decided the split.
     """
-    hidden = {"group"} if data.protocol == "paper" else set()
+    hidden = {"group"} if data.protocol.startswith("paper") else set()
     with atomic_path(path) as partial, open(partial, "w", encoding="utf-8") as file:
         for split in SPLITS:
             for example in data.splits[split]:

@@ -28,10 +28,11 @@ from bioclinical.results.store import Result, is_finished, write_result
 from bioclinical.runtime import machine, provenance
 from bioclinical.tasks.example import SPLITS
 from bioclinical.tasks.loading import load_task
+from bioclinical.tasks.recipes import RECIPES, recipe_for
 from bioclinical.tasks.splits import PROTOCOLS, SPLIT_SEED, Protocol
-from bioclinical.tasks.task import TaskData
+from bioclinical.tasks.task import Task, TaskData
 from bioclinical.text.tokenization import choose_max_length, load_tokenizer
-from dataloader import TASKS, get_task
+from dataloader import get_task
 
 SCHEMA = 2  # of result files; 1, without the key: no official metric, `config` without settings at their default
 LARGEST_NUMBER = 2**32  # NumPy takes no larger seed
@@ -51,7 +52,7 @@ def main() -> None:
     if config.pad_token_id is None:
         config.pad_token_id = tokenizer.pad_token_id
     max_length, reason = choose_max_length(settings.max_length, tokenizer, config)
-    data = load_task(task, Path(args.data_dir), Protocol(args.protocol, args.split_seed))
+    data = load_task(task, Path(args.data_dir), protocol_of(args, task))
     data = limited(data, settings.limit)
     if fault := data.problem.pooling_fault(settings.pooling, data.splits["train"]):
         raise UserError(f"--pooling {settings.pooling}: {task.name} {fault}")
@@ -91,6 +92,16 @@ def identify(source: Source, config: PretrainedConfig, data: TaskData, settings:
     )
 
 
+def protocol_of(args: argparse.Namespace, task: Task) -> Protocol:
+    """The protocol asked for. Raises UserError where it would choose on the test fold without having been asked for."""
+    if task.selects_on_test and args.protocol is None:
+        raise UserError(
+            f"the published code chooses its checkpoint on the test fold of {task.name}; say --protocol paper to do "
+            "the same, or --protocol strict to choose on a tenth of the fold's train part"
+        )
+    return Protocol(args.protocol or "paper", args.split_seed, args.fold)
+
+
 def parse_args(argv: list[str]) -> argparse.Namespace:
     """Parses the command line; a pre-training YAML given by mistake is sent to the right script."""
     if argv and argv[0].endswith((".yaml", ".yml")):
@@ -99,7 +110,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         )
     default = Settings()
     parser = argparse.ArgumentParser(description="Fine-tune an encoder on a downstream task and write one result file.")
-    parser.add_argument("--dataset", required=True, help=", ".join(task.name for task in TASKS) + " (any case)")
+    parser.add_argument("--dataset", required=True, help="a task of dataloader.py --list (any case)")
     parser.add_argument("--model", required=True, help="hub id, or folder in Hugging Face layout")
     recipe = parser.add_argument_group("recipe (defaults as published)")
     recipe.add_argument("--lr", type=positive(float), default=default.lr, help="peak learning rate (default: 2e-5)")
@@ -119,7 +130,13 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     recipe.add_argument(
         "--max_length", type=positive(int), help="tokens, special ones included (default: the tokenizer's)"
     )
-    recipe.add_argument("--protocol", choices=PROTOCOLS, default="paper", help="default: paper, the published examples")
+    recipe.add_argument(
+        "--warmup", type=at_least_zero(float), default=default.warmup, help="share of all steps, or steps (default: 0)"
+    )
+    recipe.add_argument("--eval_steps", type=positive(int), help="evaluate every N steps (default: every epoch)")
+    recipe.add_argument("--recipe", choices=RECIPES, help="a published recipe's values in place of these defaults")
+    recipe.add_argument("--protocol", choices=PROTOCOLS, help="default: paper, the published examples")
+    recipe.add_argument("--fold", type=at_least_zero(int), metavar="K", help="one of a task's published folds")
     recipe.add_argument(
         "--split_seed", type=at_least_zero(int), default=SPLIT_SEED, help="of the strict protocol's split (default: 42)"
     )
@@ -144,7 +161,11 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     files.add_argument("--save_model", metavar="DIR", help="keep the best epoch's model and tokenizer there")
     files.add_argument("--revision", help="branch, tag or commit of a hub model")
     files.add_argument("--trust_remote_code", action="store_true", help="run Python code that comes with a hub model")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.recipe:  # its values are defaults: what the command line says counts
+        parser.set_defaults(**recipe_for(args.recipe, get_task(args.dataset)))
+        args = parser.parse_args(argv)
+    return args
 
 
 def positive(number: type):
@@ -230,6 +251,8 @@ def new_result(
         "revision": args.revision,
         "protocol": identity.protocol,
         "split_seed": args.split_seed,
+        "fold": args.fold,
+        "recipe": args.recipe,
         "seed": identity.seed,
         "status": "running",
         "config": dataclasses.asdict(settings) | identity.settings,
@@ -293,7 +316,7 @@ def finished_part(outcome: Outcome) -> Result:
 
 def print_scores(outcome: Outcome, data: TaskData) -> None:
     """Test scores, fractions in percent."""
-    print(f"best epoch by validation {data.selection_metric.name}: {outcome.best_epoch}")
+    print(f"best epoch by validation {data.selection_metric.name}: {outcome.best_epoch:g}")
     scored = [metric for metric in data.metrics if metric.name in outcome.test]
     print("test: " + "  ".join(f"{metric.name} {metric.display(outcome.test[metric.name])}" for metric in scored))
     counts = {k: v for k, v in outcome.test.items() if isinstance(v, int)}

@@ -27,7 +27,7 @@ from bioclinical.tasks.task import TaskData
 class Outcome:
     """What a finished run found. times in seconds; speed: training tokens (no padding) per second of training steps."""
 
-    best_epoch: int
+    best_epoch: float
     validation: list[dict[str, float]]
     test: dict[str, Any]
     baseline: dict[str, Any]

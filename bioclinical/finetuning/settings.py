@@ -15,7 +15,9 @@ class Settings:
 
     lr: peak learning rate; wd: AdamW weight decay; batch_size: examples per device and step; max_length: tokens,
     special tokens included, None for the published rule; limit: first N examples of each split, None for all; pooling:
-    what a sequence task's test takes of longer texts, the `head` or the mean of the logits of all `windows`.
+    what a sequence task's test takes of longer texts, the `head` or the mean of the logits of all `windows`; warmup: of
+    the learning rate, below 1 the share of all steps, else steps; eval_steps: steps between evaluations, None for one
+    an epoch.
 
     A setting added later has a plain default and is part of a run's identity only where it differs from that, so that
     runs that finished before still count as finished.
@@ -33,6 +35,8 @@ class Settings:
     group_by_length: bool = always_in_identity(False)
     limit: int | None = always_in_identity(None)
     pooling: str = "head"
+    warmup: float = 0.0
+    eval_steps: int | None = None
 
     def identity(self) -> dict[str, Any]:
         """The settings that name a run: the same ones, hashed, are the same run."""

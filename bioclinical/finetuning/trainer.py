@@ -2,6 +2,7 @@
 values."""
 
 import dataclasses
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ def build_trainer(
 
     trainer = GuardedTrainer(
         model=model,
-        args=training_arguments(settings, data, run_dir, device),
+        args=training_arguments(settings, data, run_dir, device, len(train.features)),
         train_dataset=train.features,
         eval_dataset=validation.longest_first(),
         data_collator=problem.collator(coder),
@@ -106,8 +107,11 @@ def ids_of(split: EncodedSplit) -> list[str]:
     return [example["id"] for example in split.examples]
 
 
-def training_arguments(settings: Settings, data: TaskData, run_dir: Path, device: str) -> TrainingArguments:
-    """The published recipe: AdamW, linear decay without warm-up, epoch-wise evaluation, best epoch kept."""
+def training_arguments(settings: Settings, data: TaskData, run_dir: Path, device: str, rows: int) -> TrainingArguments:
+    """The published recipe: AdamW, linear decay without warm-up, epoch-wise evaluation, best epoch kept.
+
+    rows: of the training split.
+    """
     return TrainingArguments(
         output_dir=str(run_dir),
         learning_rate=settings.lr,
@@ -117,14 +121,13 @@ def training_arguments(settings: Settings, data: TaskData, run_dir: Path, device
         per_device_eval_batch_size=settings.batch_size,
         gradient_accumulation_steps=settings.accumulation_steps,
         lr_scheduler_type="linear",
-        warmup_steps=0,
+        **warmup(settings.warmup),
         optim="adamw_torch",
         seed=settings.seed,
         bf16=settings.precision == "bf16",
         use_cpu=device == "cpu",
         dataloader_pin_memory=device == "cuda",
-        eval_strategy="epoch",
-        save_strategy="epoch",
+        **evaluation_interval(settings, rows),
         save_total_limit=2,  # the best and the newest; one more to fall back on where these are the same
         load_best_model_at_end=True,
         metric_for_best_model=data.selection_metric.name,
@@ -138,6 +141,21 @@ def training_arguments(settings: Settings, data: TaskData, run_dir: Path, device
     )
 
 
+def warmup(wanted: float) -> dict[str, Any]:
+    """A share of all steps, or steps."""
+    return {"warmup_ratio": wanted} if 0 < wanted < 1 else {"warmup_steps": int(wanted)}
+
+
+def evaluation_interval(settings: Settings, rows: int) -> dict[str, Any]:
+    """Evaluating and saving every epoch, or every so many steps; a training shorter than that is evaluated at its end,
+    where otherwise it would keep nothing."""
+    if settings.eval_steps is None:
+        return {"eval_strategy": "epoch", "save_strategy": "epoch"}
+    batches = math.ceil(rows / settings.batch_size)
+    steps = min(settings.eval_steps, math.ceil(batches / settings.accumulation_steps) * settings.epochs)
+    return {"eval_strategy": "steps", "save_strategy": "steps", "eval_steps": steps, "save_steps": steps}
+
+
 def length_grouping(wanted: bool) -> dict[str, Any]:
     """The argument that groups training batches by length; transformers 5 gave it another name."""
     if not wanted:
@@ -147,21 +165,28 @@ def length_grouping(wanted: bool) -> dict[str, Any]:
 
 
 def validation_history(trainer: Trainer) -> list[dict[str, float]]:
-    """Validation metrics of each epoch, in order."""
+    """Validation metrics of each evaluation, in order: of each epoch, or of each so many steps."""
     skipped = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second", "eval_model_preparation_time")
     return [
-        {"epoch": round(entry["epoch"])}
+        at(trainer, entry)
         | {k.removeprefix("eval_"): v for k, v in entry.items() if k.startswith("eval_") and k not in skipped}
         for entry in validation_entries(trainer)
     ]
 
 
-def best_epoch(trainer: Trainer) -> int:
-    """The epoch whose weights Trainer kept."""
-    steps = {entry["step"]: round(entry["epoch"]) for entry in validation_entries(trainer)}
-    return steps[trainer.state.best_global_step]
+def at(trainer: Trainer, entry: dict[str, Any]) -> dict[str, float]:
+    """When a log entry was made: its epoch, also its step where these are what counts."""
+    if trainer.args.eval_strategy == "epoch":
+        return {"epoch": round(entry["epoch"])}
+    return {"epoch": round(entry["epoch"], 2), "step": entry["step"]}
+
+
+def best_epoch(trainer: Trainer) -> float:
+    """The epoch whose weights Trainer kept; a fraction where steps were evaluated."""
+    epochs = {entry["step"]: at(trainer, entry)["epoch"] for entry in validation_entries(trainer)}
+    return epochs[trainer.state.best_global_step]
 
 
 def validation_entries(trainer: Trainer) -> list[dict[str, Any]]:
-    """The entries of Trainer's log that hold validation metrics, one an epoch."""
+    """The entries of Trainer's log that hold validation metrics."""
     return [entry for entry in trainer.state.log_history if "eval_loss" in entry]

@@ -1,5 +1,6 @@
 """Runs commands several at a time, one GPU each, every line of their output with a label."""
 
+import contextlib
 import os
 import queue
 import shutil
@@ -133,10 +134,8 @@ def stop_on_signal(number: int, _frame: Any) -> None:
 
 def signal_group(process: subprocess.Popen, number: int) -> None:
     """Signals a run and its children; it may have ended meanwhile."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def available_gpus() -> list[str]:

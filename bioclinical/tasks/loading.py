@@ -16,6 +16,7 @@ from bioclinical.errors import UserError
 from bioclinical.files import make_folder, sha256_of_file, sha256_of_json, write_json, write_text
 from bioclinical.problems import Problem
 from bioclinical.tasks.example import SPLITS, Example
+from bioclinical.tasks.published import refuse_another_release
 from bioclinical.tasks.splits import PAPER, Protocol
 from bioclinical.tasks.task import RawData, Task, TaskData
 
@@ -27,6 +28,7 @@ def load_task(task: Task, data_dir: Path, protocol: Protocol = PAPER) -> TaskDat
     A lock lets one of several processes build it while the others wait. Where no copy can be kept (read-only media)
     the raw files are read each time. Raises UserError for unusable raw files.
     """
+    protocol = with_fold(task, protocol)
     if protocol.is_strict and task.strict_labels:
         task = replace(task, labels=task.strict_labels)
     folder = Path(data_dir) / task.folder
@@ -42,12 +44,31 @@ def load_task(task: Task, data_dir: Path, protocol: Protocol = PAPER) -> TaskDat
         content = read_copy(path)
         if content is None:
             # A reader of a user's own may know the published way only.
-            raw = task.reader.read(folder, protocol) if protocol.is_strict else task.reader.read(folder)
+            raw = task.reader.read(folder) if protocol == PAPER else task.reader.read(folder, protocol)
             content = asdict(checked(task, raw))
             if keeps_copy:
                 write_json(path, content)
     labels = task.labels or collected_labels(problems.get(task.problem), content["splits"])
     return TaskData(task, protocol.label, tuple(labels), raw_sha256=raw_sha256, **content)
+
+
+def with_fold(task: Task, protocol: Protocol) -> Protocol:
+    """The protocol as results name it: a task's default fold goes unnamed.
+
+    Raises UserError for a fold that does not exist, and where one has to be named.
+    """
+    if protocol.fold is None:
+        if task.folds and task.default_fold is None:
+            raise UserError(
+                f"{task.name} comes in folds {task.folds[0]} to {task.folds[-1]}; choose one with --fold, or run all "
+                "with scripts/run_parallel.sh --folds all"
+            )
+        return protocol
+    if not task.folds:
+        raise UserError(f"--fold {protocol.fold}: {task.name} has no folds")
+    if protocol.fold not in task.folds:
+        raise UserError(f"--fold {protocol.fold} does not exist; {task.name} has {task.folds[0]} to {task.folds[-1]}")
+    return replace(protocol, fold=None) if protocol.fold == task.default_fold else protocol
 
 
 def is_writable(folder: Path) -> bool:
@@ -123,6 +144,8 @@ def checked(task: Task, raw: RawData) -> RawData:
         for example in raw.splits[split]:
             if fault := problem.fault(example, labels):
                 raise UserError(f"{example['where']}: {fault}")
+    if task.published:
+        refuse_another_release(task.name, task.published, raw.splits)
     splits = {split: [without_place(example) for example in raw.splits[split]] for split in SPLITS}
     return replace(raw, splits=splits)
 

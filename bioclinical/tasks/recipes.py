@@ -1,7 +1,7 @@
 """Published fine-tuning recipes: what they set in place of our defaults, by task.
 
-biolm: Lewis et al. 2020 and the commands of their repository (the paper's 0.002 for classification is taken for a slip of
-its 2e-5).  blurb: BioLinkBERT-base's, whose BLURB total of 83.39 is the published one we can recompute
+biolm: Lewis et al. 2020 and the commands of their repository (the paper's 0.002 for classification is taken for a
+slip of its 2e-5).  blurb: BioLinkBERT-base's, whose BLURB total of 83.39 is the published one we can recompute
 (michiyasunaga/LinkBERT, src/run_examples_blurb_biolinkbert-base.sh).
 """
 

@@ -10,7 +10,7 @@ from bioclinical.errors import UserError
 
 @dataclass(frozen=True)
 class Member:
-    """A task of a suite. metric: the suite's score for it, None for the task's official one. kind: its group of tasks."""
+    """A task of a suite. kind: its group of tasks.  metric: the suite's score, None for the task's official one."""
 
     task: str
     kind: str

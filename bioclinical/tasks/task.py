@@ -1,13 +1,14 @@
 """What a downstream task is, and what its readers give."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol as Interface
 
 from bioclinical import problems
 from bioclinical.metrics.metric import Metric
 from bioclinical.tasks.example import Example
+from bioclinical.tasks.published import Published
 from bioclinical.tasks.splits import Protocol
 
 
@@ -50,7 +51,10 @@ class Task:
     strict_labels: the list of the strict protocol where it differs.
     metric: the official one, shown first everywhere; None for the problem's first.
     selection_metric: the validation metric that decides the best epoch, as published; None for the problem's own.
-    folder: the raw files' folder under --data_dir.  source: where a user gets them.
+    folder: the raw files' folder under --data_dir.  source: where a user gets them.  licence: of the data.
+    published: what the publishers say is in the files.
+    folds: numbers of the published folds.  default_fold: the one that counts where none is named; None: one must be.
+    selects_on_test: the published code chooses its checkpoint on the test fold, which has to be asked for.
     """
 
     name: str
@@ -63,6 +67,18 @@ class Task:
     negative_label: str | None = None
     metric: str | None = None
     selection_metric: str | None = None
+    licence: str = ""
+    published: Published | None = field(default=None, repr=False)  # the files say the same with and without it
+    folds: tuple[int, ...] = ()
+    default_fold: int | None = None
+    selects_on_test: bool = False
+
+    @property
+    def official_metric(self) -> str:
+        """The name of the metric that is shown first."""
+        if self.metric is not None:
+            return self.metric
+        return problems.get(self.problem).metrics(self.labels or (), self.negative_label)[0].name
 
 
 @dataclass
