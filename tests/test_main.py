@@ -202,11 +202,22 @@ def test_non_finite_values_stop_the_run_and_are_on_record(run_main, common, tiny
     assert json.loads(path.read_text())["status"] == "failed"
 
 
-def test_limit_changes_the_run_and_group_by_length_runs(run_main, common, tiny_model):
-    code, out, err = run_main("--dataset", "cos", "--model", tiny_model(), *ONE_STEP, *common, "--group_by_length")
-    assert code == 0, err
-    code, other, _ = run_main("--dataset", "cos", "--model", tiny_model(), *ONE_STEP, *common)
-    assert code == 0 and other.splitlines()[-1] != out.splitlines()[-1]
+def test_grouping_by_length_is_another_run_and_leaves_evaluation_in_order(run_main, sample, tiny_model, tmp_path):
+    """Where training changes nothing, both orders of it must give each example the same prediction."""
+    unmoved = ("--limit", 40, "--batch_size", 8, "--epochs", 1, "--lr", "1e-9", "--wd", 0)
+    common = ("--data_dir", sample / "raw", "--output_dir", tmp_path / "outputs")
+    found = []
+    for more in ((), ("--group_by_length",)):
+        code, out, err = run_main("--dataset", "chemprot", "--model", tiny_model("bert"), *unmoved, *common, *more)
+        assert code == 0, err
+        path = Path(out.splitlines()[-1]).with_suffix(".predictions.jsonl")
+        found.append((path, [json.loads(line) for line in path.read_text().splitlines()], read(out)))
+    (path, predictions, result), (other_path, other_predictions, other) = found
+    assert path != other_path
+    assert len({tuple(p["probabilities"]) for p in predictions}) > 10
+    for one, two in zip(predictions, other_predictions):
+        assert one["probabilities"] == pytest.approx(two["probabilities"], abs=2e-6)
+    assert other["metrics"]["validation"][0]["accuracy"] == result["metrics"]["validation"][0]["accuracy"]
 
 
 def test_bf16_runs(run_main, common, tiny_model):

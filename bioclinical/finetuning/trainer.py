@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.data import SequentialSampler
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
@@ -48,6 +49,10 @@ class GuardedTrainer(Trainer):
         if not torch.isfinite(loss.detach()) or not torch.isfinite(logits).all():
             self.stop_at(indices.tolist(), "train" if model.training else "evaluation")
         return (loss, outputs) if return_outputs else loss
+
+    def _get_eval_sampler(self, eval_dataset) -> SequentialSampler:
+        # `group_by_length` would shuffle evaluation too, and each output would go to another example.
+        return SequentialSampler(eval_dataset)
 
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
         """Loss, outputs and gold of a batch that is evaluated."""
