@@ -144,12 +144,17 @@ def print_summary(data: TaskData) -> None:
     print("".ljust(width) + "".join(split.rjust(12) for split in SPLITS))
     print("examples".ljust(width) + "".join(f"{len(data.splits[split]):12,}" for split in SPLITS))
     for name in counts[0]:
-        print(name.ljust(width) + "".join(f"{count[name]:12,}" for count in counts))
+        print(name.ljust(width) + "".join(f"{count[name]:12,.{decimals(count[name])}f}" for count in counts))
     for name, quantile in (("median", 0.5), ("95 %", 0.95), ("longest", 1.0)):
         lengths = [np.quantile([problem.length(e) for e in data.splits[split]], quantile) for split in SPLITS]
         print(f"{problem.length_unit}, {name}".ljust(width) + "".join(f"{value:12,.0f}" for value in lengths))
     for warning in data.warnings:
         print(f"warning: {warning}")
+
+
+def decimals(number: float) -> int:
+    """Counts are shown without decimals, scores with two."""
+    return 0 if isinstance(number, int) else 2
 
 
 def dump(data: TaskData, path: Path) -> None:

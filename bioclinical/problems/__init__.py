@@ -3,10 +3,13 @@
 from bioclinical.errors import UserError
 from bioclinical.problems.multi_label import MultiLabel
 from bioclinical.problems.problem import Problem
+from bioclinical.problems.regression import Regression
 from bioclinical.problems.single_label import SingleLabel
 from bioclinical.problems.tagging import Tagging
 
-PROBLEMS: dict[str, Problem] = {problem.name: problem for problem in (SingleLabel(), MultiLabel(), Tagging())}
+PROBLEMS: dict[str, Problem] = {
+    problem.name: problem for problem in (SingleLabel(), MultiLabel(), Tagging(), Regression())
+}
 
 
 def get(name: str) -> Problem:

@@ -40,6 +40,10 @@ class Problem(ABC):
     def fault(self, example: Example, labels: Labels) -> str | None:
         """Why the example cannot be used, as the part of a sentence that follows its place; None for a good one."""
 
+    def prepared(self, example: Example) -> Example:
+        """A good example as the other methods expect it: a reader may give numbers as text."""
+        return example
+
     def labels_in(self, examples: Sequence[Example]) -> set[str]:
         """The labels that occur, for tasks that give no list; empty for problems without labels."""
         return set()

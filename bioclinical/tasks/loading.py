@@ -146,7 +146,7 @@ def checked(task: Task, raw: RawData) -> RawData:
                 raise UserError(f"{example['where']}: {fault}")
     if task.published:
         refuse_another_release(task.name, task.published, raw.splits)
-    splits = {split: [without_place(example) for example in raw.splits[split]] for split in SPLITS}
+    splits = {split: [without_place(problem.prepared(example)) for example in raw.splits[split]] for split in SPLITS}
     return replace(raw, splits=splits)
 
 
