@@ -1,4 +1,4 @@
-"""Writes invented, seeded, learnable raw files in the exact raw formats of all five tasks, and a CSV of notes.
+"""Writes invented, seeded, learnable raw files in the exact raw formats of all tasks, and a CSV of notes.
 
     python scripts/make_sample_data.py [--out data/sample] [--seed 0]
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bioclinical.errors import run_cli
 from bioclinical.files import make_folder, write_text
+from bioclinical.samples.benchmarks import write_benchmarks
 from bioclinical.tasks.corpora.phenotype import LABELS as PHENOTYPES
 
 FIRST_NAMES = ("Alma", "Bruno", "Celia", "Dario", "Edda", "Fabio", "Greta", "Hugo", "Irma", "Jonas", "Klara", "Livio")
@@ -50,12 +51,12 @@ PHENOTYPE_PHRASES = {label: label.lower().replace(".and.other.", " ").replace(".
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Invented sample data for all five tasks.")
+    parser = argparse.ArgumentParser(description="Invented sample data for all tasks.")
     parser.add_argument("--out", default="data/sample", help="folder to write to (default: data/sample)")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     args = parser.parse_args()
     make_sample_data(Path(args.out), args.seed)
-    print(f"written: {args.out}/raw (five tasks) and {args.out}/notes.csv")
+    print(f"written: {args.out}/raw (five tasks and the benchmarks) and {args.out}/notes.csv")
 
 
 def make_sample_data(out: Path, seed: int = 0) -> None:
@@ -63,6 +64,7 @@ def make_sample_data(out: Path, seed: int = 0) -> None:
     raw = out / "raw"
     for number, write in enumerate((write_chemprot, write_phenotype, write_deid, write_cos, write_social_history)):
         write(raw, random.Random(1000 * seed + number))
+    write_benchmarks(raw, seed)
     write_notes(out, random.Random(1000 * seed + 999))
 
 
