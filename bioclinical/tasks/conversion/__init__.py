@@ -1,0 +1,17 @@
+"""Raw releases of BLURB's corpora -> the files that its tasks read, with BLURB's lists of ids.
+
+Each converter takes the unpacked release and, where the split is BLURB's, the folder of its lists (`indexing` of
+Microsoft's data_generation.tar.gz), and writes three files. `dataloader.py --check blurb` holds their counts against
+the published ones.
+"""
+
+from bioclinical.tasks.conversion import chemprot, ddi, ebm_nlp, genia, hoc
+
+# The task's folder -> what writes it.
+CONVERTERS = {
+    "JNLPBA": genia.convert,
+    "PICO": ebm_nlp.convert,
+    "DDI-BLURB": ddi.convert,
+    "ChemProt-BLURB": chemprot.convert,
+    "HoC-BLURB": hoc.convert,
+}

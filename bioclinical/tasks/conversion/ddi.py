@@ -1,0 +1,53 @@
+"""DDI-BLURB from the XML of DDIExtraction 2013 and BLURB's lists of files."""
+
+import re
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+from bioclinical.errors import UserError
+from bioclinical.tasks.conversion.common import marked, one_file, read_ids, write_parts
+from bioclinical.tasks.readers.xml import attribute, read_xml
+
+# The lists say train_dataset/DrugBank/X.xml; releases keep the files in folders of other names above these two.
+KEPT_PARTS = 2
+
+
+def convert(release: Path, ids: Path, out: Path) -> None:
+    """Writes train.tsv, dev.tsv and test.tsv without header: id of the pair, sentence, label."""
+    contents = {}
+    for part, files in read_ids(ids, "DDI", "_files.tsv").items():
+        paths = [one_file(release, "/".join(name.split("/")[-KEPT_PARTS:])) for name in files]
+        contents[f"{part}.tsv"] = "".join("\t".join(row) + "\n" for path in paths for row in pairs(path))
+    write_parts(out, contents)
+
+
+def pairs(path: Path) -> list[tuple[str, str, str]]:
+    """The pairs of one document, in its order."""
+    rows = []
+    for sentence in read_xml(path).iter("sentence"):
+        text = attribute(sentence, "text", path)
+        entities = {attribute(e, "id", path): span(e, text, path) for e in sentence.iter("entity")}
+        for pair in sentence.iter("pair"):
+            ends = [attribute(pair, name, path) for name in ("e1", "e2")]
+            if not set(ends) <= set(entities):
+                raise UserError(f"'{path}': a <pair> of an entity that its sentence does not have")
+            rows.append((attribute(pair, "id", path), flat(marked(text, [entities[end] for end in ends])), label(pair)))
+    return rows
+
+
+def label(pair: Element) -> str:
+    """The type; a true pair without one is an `int`, the guidelines' word for an interaction that is only stated."""
+    return f"DDI-{pair.get('type', 'int')}" if pair.get("ddi") == "true" else "DDI-false"
+
+
+def span(entity: Element, text: str, path: Path) -> tuple[int, int, str]:
+    """[start, end) of a mention, of its first fragment where it has several; raises UserError for one outside."""
+    match = re.match(r"(\d+)-(\d+)", attribute(entity, "charOffset", path))
+    if match is None or not int(match[1]) <= int(match[2]) < len(text):
+        raise UserError(f"'{path}': an <entity> whose charOffset is malformed or outside its sentence")
+    return int(match[1]), int(match[2]) + 1, "DRUG"
+
+
+def flat(text: str) -> str:
+    """Without the characters that the file's columns and rows are made of."""
+    return re.sub(r"[\t\r\n]", " ", text)
