@@ -1,7 +1,8 @@
 """ChemProt-BLURB from the corpus of BioCreative VI: every chemical with every gene of its sentence.
 
-How BLURB cuts sentences is not published; a full stop, question or exclamation mark before a blank and a capital letter,
-digit or bracket ends one here, so that counts come near the published ones and are not them (`dataloader.py --check`).
+How BLURB cuts sentences is not published; a full stop, question or exclamation mark before a blank and a capital
+letter, digit or bracket ends one here, so that counts come near the published ones and are not them (`dataloader.py
+--check`).
 """
 
 import re
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from bioclinical.errors import UserError
 from bioclinical.files import read_utf8
-from bioclinical.tasks.conversion.common import marked, one_file, write_parts
+from bioclinical.tasks.conversion.common import marked, only, write_parts
 
 RELATIONS = ("CPR:3", "CPR:4", "CPR:5", "CPR:6", "CPR:9")
 RELEASE = {"train": "training", "dev": "development", "test": "test"}
@@ -30,11 +31,11 @@ def convert(release: Path, ids: Path | None, out: Path) -> None:
 
 def part_rows(release: Path, name: str) -> list[tuple[str, str, str]]:
     """The rows of one part of the release; the test part's files end in `_gs`."""
-    texts = {cells[0]: " ".join(cells[1:3]) for cells in table(one_file(release, f"chemprot_{name}_abstracts*.tsv"), 3)}
+    texts = {cells[0]: " ".join(cells[1:3]) for cells in table(only(release, f"chemprot_{name}_abstracts*.tsv"), 3)}
     entities: dict[str, list[Entity]] = defaultdict(list)
-    for pmid, key, kind, start, end, *_ in table(one_file(release, f"chemprot_{name}_entities*.tsv"), 6):
+    for pmid, key, kind, start, end, *_ in table(only(release, f"chemprot_{name}_entities*.tsv"), 6):
         entities[pmid].append((key, kind, int(start), int(end)))
-    path = one_file(release, f"chemprot_{name}_relations*.tsv")
+    path = only(release, f"chemprot_{name}_relations*.tsv")
     relations: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for pmid, group, *cells in table(path, 6):
         if group in RELATIONS:

@@ -32,14 +32,20 @@ def read_ids(ids: Path, corpus: str, ending: str) -> dict[str, list[str]]:
     return found
 
 
-def one_file(folder: Path, pattern: str) -> Path:
-    """The file of that name below a folder; raises UserError where there is none, or several."""
+def only(folder: Path, pattern: str) -> Path:
+    """The file or folder of that name below a folder; raises UserError where there is none, or several."""
     found = sorted(folder.rglob(pattern))
     if len(found) != 1:
-        raise UserError(
-            f"'{folder}' holds {len(found)} files '{pattern}', one was expected; is it the unpacked release?"
-        )
+        raise UserError(f"'{folder}' holds '{pattern}' {len(found)} times, not once; is it the unpacked release?")
     return found[0]
+
+
+def existing(*paths: Path) -> Path:
+    """The first of these files that is there; raises UserError naming the first one where none is."""
+    for path in paths:
+        if path.is_file():
+            return path
+    raise UserError(f"'{paths[0]}' is missing; is it the whole release?")
 
 
 def marked(text: str, spans: list[tuple[int, int, str]]) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from bioclinical.errors import UserError
-from bioclinical.tasks.conversion.common import marked, one_file, read_ids, write_parts
+from bioclinical.tasks.conversion.common import existing, marked, read_ids, write_parts
 from bioclinical.tasks.readers.xml import attribute, read_xml
 
 # The lists say train_dataset/DrugBank/X.xml; releases keep the files in folders of other names above these two.
@@ -14,9 +14,11 @@ KEPT_PARTS = 2
 
 def convert(release: Path, ids: Path, out: Path) -> None:
     """Writes train.tsv, dev.tsv and test.tsv without header: id of the pair, sentence, label."""
+    by_name = {"/".join(path.parts[-KEPT_PARTS:]): path for path in release.rglob("*.xml")}
     contents = {}
     for part, files in read_ids(ids, "DDI", "_files.tsv").items():
-        paths = [one_file(release, "/".join(name.split("/")[-KEPT_PARTS:])) for name in files]
+        names = ["/".join(name.split("/")[-KEPT_PARTS:]) for name in files]
+        paths = [existing(by_name.get(name, release / name)) for name in names]
         contents[f"{part}.tsv"] = "".join("\t".join(row) + "\n" for path in paths for row in pairs(path))
     write_parts(out, contents)
 

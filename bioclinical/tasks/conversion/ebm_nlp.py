@@ -1,33 +1,35 @@
 """PICO from ebm_nlp_2_00: documents as tokens, and a 0 or 1 for each token and element.
 
-Where elements overlap, outcomes are kept before interventions before participants; BLURB's own rule is not published, so
-the counts decide whether this is it.
+Where elements overlap, outcomes are kept before interventions before participants; BLURB's own rule is not published,
+so the counts decide whether this is it.
 """
 
 from pathlib import Path
 
 from bioclinical.errors import UserError
 from bioclinical.files import read_utf8
-from bioclinical.tasks.conversion.common import one_file, read_ids, write_parts
+from bioclinical.tasks.conversion.common import existing, only, read_ids, write_parts
 
 ELEMENTS = {"participants": "PAR", "interventions": "INT", "outcomes": "OUT"}  # later ones win
 GOLD = {"train": "train", "dev": "train", "test": "test/gold"}
 
 
 def convert(release: Path, ids: Path, out: Path) -> None:
-    """Writes train.tsv, dev.tsv and test.tsv: `-DOCSTART- (<pmid>)`, token and tag, a sentence ends after a full stop."""
+    """Writes train.tsv, dev.tsv and test.tsv: `-DOCSTART- (<pmid>)`, token and tag; a full stop ends a sentence."""
+    documents, spans = only(release, "documents"), only(release, "aggregated/starting_spans")
     contents = {}
     for part, pmids in read_ids(ids, "ebmnlp", "_pmid.tsv").items():
-        contents[f"{part}.tsv"] = "\n".join(document(release, pmid, GOLD[part]) for pmid in pmids)
+        contents[f"{part}.tsv"] = "\n".join(abstract(documents, spans, pmid, GOLD[part]) for pmid in pmids)
     write_parts(out, contents)
 
 
-def document(release: Path, pmid: str, place: str) -> str:
-    """One abstract."""
-    tokens = read_utf8(one_file(release, f"documents/{pmid}.tokens")).split()
+def abstract(documents: Path, spans: Path, pmid: str, place: str) -> str:
+    """One abstract's lines."""
+    tokens = read_utf8(existing(documents / f"{pmid}.tokens")).split()
     tags = ["O"] * len(tokens)
     for element, name in ELEMENTS.items():
-        path = one_file(release, f"aggregated/starting_spans/{element}/{place}/{pmid}*AGGREGATED.ann")
+        folder = spans / element / place
+        path = existing(folder / f"{pmid}.AGGREGATED.ann", folder / f"{pmid}_AGGREGATED.ann")
         marks = read_utf8(path).replace(",", " ").split()
         if len(marks) != len(tokens):
             raise UserError(f"'{path}': {len(marks)} marks for {len(tokens)} tokens")
