@@ -25,7 +25,7 @@ from transformers import DataCollatorForLanguageModeling, Trainer, TrainerCallba
 from bioclinical.errors import run_cli
 from bioclinical.files import write_json
 from bioclinical.pretraining.architectures.modernbert import hf_config, new_model
-from bioclinical.pretraining.recipe.load import load_config
+from bioclinical.pretraining.recipe.load import load_recipe
 from bioclinical.pretraining.training import run as pretraining_run
 from bioclinical.runtime import provenance
 from bioclinical.text.tokenization import load_tokenizer
@@ -112,7 +112,7 @@ def write_recipe(scratch: Path, ids: list[list[int]], args: argparse.Namespace):
         "model.model_config.num_hidden_layers": 13, "model.model_config.hidden_size": 256,
         "model.model_config.intermediate_size": 704, "model.model_config.num_attention_heads": 4,
     }  # fmt: skip
-    return load_config(RECIPE, [f"{key}={value}" for key, value in changes.items()])
+    return load_recipe(RECIPE, [f"{key}={value}" for key, value in changes.items()])
 
 
 def our_marks(config) -> list[tuple[float, int]]:

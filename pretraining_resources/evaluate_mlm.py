@@ -6,10 +6,10 @@ python evaluate_mlm.py configs/smoke/phase2.yaml --models my-encoder checkpoints
 import argparse
 from pathlib import Path
 
-from bioclinical.errors import run_cli
+from bioclinical.errors import UserError, run_cli
 from bioclinical.files import write_json
-from bioclinical.pretraining.recipe.load import load_config
-from bioclinical.pretraining.training.evaluation import evaluate
+from bioclinical.pretraining.recipe.load import load_recipe
+from bioclinical.pretraining.recipe.preflight import expect_data, expect_source
 
 
 def main() -> None:
@@ -19,8 +19,15 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", required=True, help="Hugging Face folders or ids, or .pt checkpoints")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     args = parser.parse_intermixed_args()
-    config = load_config(args.config, args.overrides)
-    scores = {model: evaluate(config, model) for model in args.models}
+    recipe = load_recipe(args.config, args.overrides)
+    if recipe.eval_loader is None:
+        raise UserError(f"'{args.config}' has no eval_loader; give a recipe that has")
+    expect_data(recipe.eval_loader)
+    for model in args.models:
+        expect_source(model)
+    from bioclinical.pretraining.training.evaluation import evaluate  # torch and Composer: when nothing simple is wrong
+
+    scores = {model: evaluate(recipe, model) for model in args.models}
     print(f"{'masked accuracy':>15} {'cross-entropy':>13} {'perplexity':>10} {'tokens':>9}  model")
     for model, one in scores.items():
         print(

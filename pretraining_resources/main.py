@@ -1,4 +1,4 @@
-"""Continued masked-language-model pre-training of ModernBERT.
+"""Pre-training: ModernBERT and other encoders on masked tokens, from a recipe.
 
 composer main.py configs/phase1/phase1_base.yaml [key=value ...]     all GPUs of this machine
 python main.py configs/smoke/phase1.yaml [key=value ...]             one process
@@ -10,9 +10,8 @@ Relative paths, also those in the YAML, are relative to the working directory.
 import argparse
 
 from bioclinical.errors import run_cli
-from bioclinical.pretraining.recipe.load import load_config
-from bioclinical.pretraining.training.check import check
-from bioclinical.pretraining.training.run import run
+from bioclinical.pretraining.recipe.load import load_recipe
+from bioclinical.pretraining.recipe.preflight import expect_possible, how_it_ended
 
 
 def main() -> None:
@@ -23,8 +22,16 @@ def main() -> None:
         "--check", action="store_true", help="check config, data and checkpoint; estimate memory and time"
     )
     args = parser.parse_intermixed_args()
-    config = load_config(args.config, args.overrides)
-    check(config) if args.check else run(config)
+    recipe = load_recipe(args.config, args.overrides)
+    expect_possible(recipe)
+    if not args.check and (sentence := how_it_ended(recipe)):
+        print(sentence)
+        return
+    # torch, transformers and Composer take seconds to import: only now, when nothing simple is wrong.
+    from bioclinical.pretraining.training.outlook import check
+    from bioclinical.pretraining.training.run import run
+
+    check(recipe) if args.check else run(recipe)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pytest
 from repository import ROOT
 
 import main
-from bioclinical.pretraining.recipe.load import load_config
+from bioclinical.pretraining.recipe.load import load_recipe
 
 README = (ROOT / "README.md").read_text()
 SETUP_COMMANDS = ["bash scripts/quickstart.sh", "bash scripts/test.sh"]  # CI runs these two
@@ -77,4 +77,4 @@ def test_commands_on_gpus_name_recipes_that_load(command):
     words = shlex.split(command)
     recipe = next(i for i, word in enumerate(words) if word.endswith(".yaml"))
     overrides = [word for word in words[recipe + 1 :] if "=" in word]
-    assert load_config(ROOT / "pretraining_resources" / words[recipe], overrides).run_name
+    assert load_recipe(ROOT / "pretraining_resources" / words[recipe], overrides).run_name

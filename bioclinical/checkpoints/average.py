@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bioclinical.checkpoints.found import own_checkpoints
 from bioclinical.checkpoints.read import load_checkpoint, read_checkpoint
-from bioclinical.checkpoints.save import own_checkpoints
 from bioclinical.errors import UserError
 from bioclinical.files import atomic_path
 

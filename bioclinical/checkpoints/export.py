@@ -1,32 +1,27 @@
-"""A Composer checkpoint as a Hugging Face folder: config, weights, tokenizer, model card, and a check of its logits."""
+"""A Composer checkpoint as Hugging Face folders: config, weights, tokenizer, model card, and a check of the logits."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 from omegaconf import OmegaConf
-from transformers import (
-    AutoModelForMaskedLM,
-    AutoTokenizer,
-    ModernBertConfig,
-    ModernBertForMaskedLM,
-    PreTrainedTokenizerFast,
-)
+from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from bioclinical.checkpoints.read import Checkpoint, load_checkpoint, load_weights
+from bioclinical.checkpoints.start import stated_architecture
 from bioclinical.errors import RunFailed, UserError
 from bioclinical.files import atomic_path
-from bioclinical.modeling.modernbert import encode, layer_kinds
-from bioclinical.modeling.window import WHOLE_DOCUMENT
-from bioclinical.pretraining.architectures.modernbert import flex_config, stored_config
+from bioclinical.pretraining.architectures import Architecture
+from bioclinical.pretraining.architectures.modernbert import from_flexbert
+from bioclinical.pretraining.compute import Compute
 from bioclinical.pretraining.recipe.load import read_yaml
 from bioclinical.text.tokenization import load_tokenizer
 
 PUBLISHED_TOKENIZER = "answerdotai/ModernBERT-base"  # base and large share it
 PROBE_LENGTHS = (400, 150, 300, 5)
 TOLERATED = 1e-3  # of the largest logit; fp32 kernels differ by about 1e-5 of it
+ON_THIS_CPU = Compute()
 
 
 def export(checkpoint: Path, out: Path, tokenizer_name: str | None, config: Path | None, trust: bool) -> float:
@@ -41,17 +36,19 @@ def export(checkpoint: Path, out: Path, tokenizer_name: str | None, config: Path
     name = tokenizer_name or own_tokenizer(source) or PUBLISHED_TOKENIZER
     load_tokenizer(name)  # says what is wrong in one sentence; the one to save must stay as it was published
     tokenizer = AutoTokenizer.from_pretrained(name)
-    model = ModernBertForMaskedLM._from_config(
-        architecture(source, config, tokenizer), attn_implementation="sdpa", torch_dtype=torch.float32
-    ).eval()
+    architecture = architecture_of(source, config, tokenizer)
+    model = architecture.new_model(seed=0).eval()
     load_weights(model, source.weights, str(checkpoint))
-    tokenizer.model_max_length = model.config.max_position_embeddings
+    if architecture.longest is not None:
+        tokenizer.model_max_length = architecture.longest
     with atomic_path(out) as partial:
         model.save_pretrained(partial)
-        write_both_rope_layouts(partial / "config.json", model.config)
+        architecture.finish_folder(partial)
         tokenizer.save_pretrained(partial)
-        (partial / "README.md").write_text(model_card(source, checkpoint, out.name, model.config), encoding="utf-8")
-        return parity(model, partial, tokenizer)
+        (partial / "README.md").write_text(
+            model_card(source, checkpoint, out.name, architecture, model), encoding="utf-8"
+        )
+        return parity(architecture, model, partial, tokenizer)
 
 
 def own_tokenizer(source: Checkpoint) -> str | None:
@@ -59,14 +56,14 @@ def own_tokenizer(source: Checkpoint) -> str | None:
     return source.facts["config"]["model"]["tokenizer_name"] if source.facts else None
 
 
-def architecture(source: Checkpoint, config: Path | None, tokenizer: PreTrainedTokenizerFast) -> ModernBertConfig:
-    """The model's config: from a YAML if given, else as the checkpoint states it."""
+def architecture_of(source: Checkpoint, config: Path | None, tokenizer: PreTrainedTokenizerFast) -> Architecture:
+    """The model's architecture: from a YAML of ModernBERT's training if given, else as the checkpoint states it."""
     if config:
         values = OmegaConf.select(read_yaml(config), "model.model_config")
         if values is None:
             raise UserError(f"--config: '{config}' has no model.model_config; give the YAML of the training run")
-        return flex_config(OmegaConf.to_container(values), tokenizer)
-    stored = stored_config(source, tokenizer)
+        return from_flexbert(OmegaConf.to_container(values), tokenizer, ON_THIS_CPU)
+    stored = stated_architecture(source, tokenizer, ON_THIS_CPU)
     if stored is None:
         raise UserError(
             "the checkpoint does not say its architecture; give the YAML it was trained with: --config FILE"
@@ -74,53 +71,46 @@ def architecture(source: Checkpoint, config: Path | None, tokenizer: PreTrainedT
     return stored
 
 
-def write_both_rope_layouts(path: Path, config: ModernBertConfig) -> None:
-    """Adds what transformers 5 reads to what 4.x reads, so that both rotate every layer alike."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    kinds = [
-        ("full_attention" if kind.window == WHOLE_DOCUMENT else "sliding_attention", kind)
-        for kind in layer_kinds(config)
-    ]
-    content["layer_types"] = [name for name, _ in kinds]
-    content["rope_parameters"] = {
-        name: {"rope_type": "default", "rope_theta": theta}
-        for name, theta in (
-            ("full_attention", config.global_rope_theta),
-            ("sliding_attention", config.local_rope_theta),
-        )
-    }
-    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
 @torch.inference_mode()
-def parity(model: ModernBertForMaskedLM, folder: Path, tokenizer: PreTrainedTokenizerFast) -> float:
-    """Compares the checkpoint's weights, packed, with the folder as transformers loads it, padded. Raises RunFailed."""
+def parity(
+    architecture: Architecture, model: PreTrainedModel, folder: Path, tokenizer: PreTrainedTokenizerFast
+) -> float:
+    """Compares the checkpoint's weights, computed as in training, with the folder as transformers loads it, padded.
+
+    The largest difference of logits, relative to the largest logit. Raises RunFailed where it is too large.
+    """
     generator = torch.Generator().manual_seed(0)
-    lengths = [min(length, model.config.max_position_embeddings) for length in PROBE_LENGTHS]
+    lengths = [min(length, architecture.longest or length) for length in PROBE_LENGTHS]
     documents = [torch.randint(len(tokenizer), (length,), generator=generator) for length in lengths]
     bounds = torch.tensor([0, *lengths]).cumsum(0).to(torch.int32)
-    packed = model.decoder(model.head(encode(model.model, torch.cat(documents), bounds, max(lengths), "banded_sdpa")))
-    loaded = AutoModelForMaskedLM.from_pretrained(folder, attn_implementation="sdpa", torch_dtype=torch.float32).eval()
+    row = {"input_ids": torch.cat(documents), "cu_seqlens": bounds, "max_seqlen": max(lengths)}
+    trained = architecture.vocabulary_logits(model, architecture.encode(model, row))
+    loaded = AutoModelForMaskedLM.from_pretrained(
+        folder, attn_implementation=model.config._attn_implementation, torch_dtype=torch.float32
+    ).eval()
     reread = AutoTokenizer.from_pretrained(folder)
     if reread.get_vocab() != tokenizer.get_vocab():
         raise RunFailed(f"the tokenizer read back from '{folder}' has another vocabulary; nothing was kept")
     padded = torch.nn.utils.rnn.pad_sequence(documents, batch_first=True, padding_value=tokenizer.pad_token_id)
     mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(one) for one in documents], batch_first=True)
     logits = loaded(input_ids=padded, attention_mask=mask).logits[mask.bool()]
-    difference = float((logits - packed).abs().max() / packed.abs().max())
+    difference = float((logits - trained).abs().max() / trained.abs().max())
     if not difference <= TOLERATED:
         raise RunFailed(f"the exported model's logits differ by {difference:.1e} of the largest one; nothing was kept")
     return difference
 
 
-def model_card(source: Checkpoint, checkpoint: Path, name: str, config: ModernBertConfig) -> str:
+def model_card(
+    source: Checkpoint, checkpoint: Path, name: str, architecture: Architecture, model: PreTrainedModel
+) -> str:
     """README.md of the folder: what the model is, how it was trained, on how much data."""
-    parameters = sum(tensor.numel() for key, tensor in source.weights.items() if key != "decoder.weight")
-    header = {"library_name": "transformers", "pipeline_tag": "fill-mask", "tags": ["modernbert"]}
+    kind, parameters = architecture.config.model_type, sum(one.numel() for one in model.parameters())
+    header = {"library_name": "transformers", "pipeline_tag": "fill-mask", "tags": [kind]}
+    positions = f" and {architecture.longest:,} positions" if architecture.longest else ""
     lines = [
         "---", yaml.safe_dump(header).strip(), "---", "", f"# {name}", "",
-        f"A ModernBERT masked language model of {parameters:,} parameters and {config.max_position_embeddings:,} "
-        f"positions, exported from the Composer checkpoint `{checkpoint.name}`.", "",
+        f"A masked language model ({kind}) of {parameters:,} parameters{positions}, exported from the Composer "
+        f"checkpoint `{checkpoint.name}`.", "",
     ]  # fmt: skip
     if source.clock:
         tokens, batches = source.clock["token"], source.clock["batch"]

@@ -1,8 +1,10 @@
-"""Weights and optimizer moments of FlexBERT's and this project's checkpoints, under Hugging Face's names."""
+"""The one reader of checkpoints: weights and optimizer moments of FlexBERT's and this project's .pt files, and of
+Hugging Face folders, under Hugging Face's names, without running code from them.
+"""
 
 import datetime
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,23 +14,27 @@ import torch
 from numpy._core.multiarray import _reconstruct, scalar
 from torch import Tensor
 from torch.torch_version import TorchVersion
-from transformers import ModernBertForMaskedLM
+from transformers import AutoModelForMaskedLM, PreTrainedModel
 
+from bioclinical.checkpoints.found import is_whole
+from bioclinical.checkpoints.names import MAIN, flexbert_name, own_name
 from bioclinical.errors import UserError, first_line
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
+Content = dict[str, Any]  # of a .pt file: state (model, optimizers, timestamp, callbacks ...) and rng
 
 
 @dataclass
 class Checkpoint:
     """What a checkpoint holds for a new phase.
 
-    moments: Hugging Face name -> exp_avg and exp_avg_sq; None without them. groups: per parameter name the
-    hyperparameters of its optimizer group. clock: Composer's timestamp. model_config: FlexBERT's, and hf_config:
-    transformers', where stored. facts: what this project's own checkpoints say about their run.
+    networks: weights by network and Hugging Face name. moments: `<network>.<Hugging Face name>` -> exp_avg and
+    exp_avg_sq; None without them. groups: per such name the hyperparameters of its optimizer group. clock: Composer's
+    timestamp. model_config: FlexBERT's, and hf_config: transformers', where stored. facts: what this project's own
+    checkpoints say about their run.
     """
 
-    weights: dict[str, Tensor]
+    networks: dict[str, dict[str, Tensor]]
     moments: dict[str, dict[str, Tensor]] | None = None
     groups: dict[str, dict[str, Any]] | None = None
     clock: dict[str, Any] | None = None
@@ -36,17 +42,9 @@ class Checkpoint:
     facts: dict[str, Any] | None = None
     hf_config: dict[str, Any] | None = None
 
-
-def hf_name(name: str) -> str:
-    """A tensor's name in Hugging Face's model.
-
-    Composer's leading `model.` goes, `bert.encoder.` and `bert.` become `model.`.
-    """
-    name = name.removeprefix("model.")
-    for prefix in ("bert.encoder.", "bert."):
-        if name.startswith(prefix):
-            return "model." + name.removeprefix(prefix)
-    return name
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        return self.networks[MAIN]
 
 
 def safe_globals() -> list[Any]:
@@ -60,10 +58,11 @@ def safe_globals() -> list[Any]:
     return [_reconstruct, scalar, *old_names, np.ndarray, np.dtype, *dtypes, datetime.timedelta, TorchVersion]
 
 
-def read_checkpoint(path: Path, trust: bool = False) -> dict[str, Any]:
+def read_checkpoint(path: Path, trust: bool | None = False) -> Content:
     """The content of a .pt file, tensors mapped from disk, without running code from it unless `trust`.
 
-    Raises UserError where the file is missing, cut, no Composer checkpoint, or holds other classes than `safe_globals`.
+    trust: None where trusting is no choice. Raises UserError where the file is missing, cut, no Composer checkpoint, or
+    holds other classes than `safe_globals`.
     """
     if not path.is_file():
         raise UserError(
@@ -71,60 +70,84 @@ def read_checkpoint(path: Path, trust: bool = False) -> dict[str, Any]:
         )
     if not zipfile.is_zipfile(path):
         raise UserError(f"'{path}' is cut off or no torch checkpoint; copy or download it again")
+    if not is_whole(path):
+        raise UserError(f"'{path}' is damaged (a checksum in it differs); copy or download it again")
     try:
         with torch.serialization.safe_globals(safe_globals()):
             content = torch.load(path, map_location="cpu", weights_only=not trust, mmap=True)
     except Exception as error:  # UnpicklingError for a class not allowed, RuntimeError for damaged content
-        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-        allowed = {f"{one.__module__}.{one.__qualname__}" for one in safe_globals() if hasattr(one, "__qualname__")}
-        foreign = sorted(set(names) - allowed - {"numpy.core.multiarray._reconstruct", "numpy.core.multiarray.scalar"})
-        if trust or not foreign:
+        foreign = [] if trust else foreign_classes(path)
+        if not foreign:
             raise UserError(f"'{path}' cannot be read ({first_line(error)}); copy or download it again") from error
+        way_out = (
+            "remove it, or continue from another checkpoint"
+            if trust is None
+            else "if you trust them, set trust_checkpoint=true (export: --trust_checkpoint)"
+        )
         raise UserError(
             f"'{path}' holds more than tensors and plain values: {', '.join(foreign)}. Reading such a file can run "
-            "code of its maker; if you trust them, set trust_checkpoint=true (export: --trust_checkpoint)"
+            f"code of its maker; {way_out}"
         ) from error
-    if not isinstance(content, dict) or "model" not in content.get("state", {}):
-        raise UserError(f"'{path}' is no Composer checkpoint (it has no state.model)")
+    state = content.get("state") if isinstance(content, dict) else None
+    model = state.get("model") if isinstance(state, dict) else None
+    if not isinstance(model, dict) or not model or not all(isinstance(one, Tensor) for one in model.values()):
+        raise UserError(f"'{path}' is no Composer checkpoint (it has no tensors in state.model)")
     return content
+
+
+def foreign_classes(path: Path) -> list[str]:
+    """The classes and functions that reading a file would call and that are not on the list of safe ones."""
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception:  # whatever damaged bytes make of it; the reader has said so already
+        return []
+    allowed = {f"{one.__module__}.{one.__qualname__}" for one in safe_globals() if hasattr(one, "__qualname__")}
+    return sorted(set(names) - allowed - {"numpy.core.multiarray._reconstruct", "numpy.core.multiarray.scalar"})
 
 
 def load_checkpoint(path: Path, trust: bool = False) -> Checkpoint:
     """A Composer checkpoint of FlexBERT or of this project. Raises UserError as `read_checkpoint` does."""
     state = read_checkpoint(path, trust)["state"]
-    facts = (state.get("callbacks") or {}).get("Checkpoints", {}).get("facts")
-    integration = state.get("integrations", {}).get("huggingface", {}).get("model", {}).get("config", {}).get("content")
-    moments, groups = optimizer_state(state.get("optimizers") or {})
-    return Checkpoint(
-        {hf_name(name): tensor for name, tensor in state["model"].items()},
-        moments,
-        groups,
-        (state.get("timestamp") or {}).get("Timestamp"),
-        integration,
-        facts,
-        facts and facts["hf_config"],
-    )
+    try:
+        facts = (state.get("callbacks") or {}).get("Checkpoints", {}).get("facts")
+        integration = state.get("integrations", {}).get("huggingface", {}).get("model", {})
+        model_config = integration.get("config", {}).get("content")
+        name_of = own_name if facts else flexbert_name
+        moments, groups = optimizer_state(state.get("optimizers") or {}, name_of)
+        clock = (state.get("timestamp") or {}).get("Timestamp")
+        hf_config = facts and facts["hf_config"]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UserError(
+            f"'{path}' is no Composer checkpoint: its state is arranged otherwise ({first_line(error)}); give another"
+        ) from error
+    networks: dict[str, dict[str, Tensor]] = {MAIN: {}}
+    for name, tensor in state["model"].items():
+        network, rest = name_of(name)
+        networks.setdefault(network, {})[rest] = tensor
+    return Checkpoint(networks, moments, groups, clock, model_config, facts, hf_config)
 
 
-def optimizer_state(optimizers: Mapping[str, Any]) -> tuple[dict | None, dict | None]:
-    """Moments and group hyperparameters per Hugging Face name; (None, None) where they are not stored by name."""
+def optimizer_state(
+    optimizers: Mapping[str, Any], name_of: Callable[[str], tuple[str, str]]
+) -> tuple[dict | None, dict | None]:
+    """Moments and group hyperparameters per parameter; (None, None) where they are not stored by name."""
     for optimizer in optimizers.values():
         state, groups = optimizer.get("state", {}), optimizer.get("param_groups", [])
         if not state or not all(isinstance(name, str) for name in state):
             return None, None
         moments = {
-            hf_name(name): {moment: value[moment] for moment in MOMENTS}
+            ".".join(name_of(name)): {moment: value[moment] for moment in MOMENTS}
             for name, value in state.items()
             if all(moment in value for moment in MOMENTS)
         }
         values = {
-            hf_name(name): {k: v for k, v in group.items() if k != "params"}
+            ".".join(name_of(name)): {k: v for k, v in group.items() if k != "params"}
             for group in groups
             for name in group["params"]
         }
         for name, value in state.items():
             if "step" in value:  # AdamW counts per parameter
-                values[hf_name(name)].setdefault("step", value["step"])
+                values[".".join(name_of(name))].setdefault("step", value["step"])
         return moments or None, values
     return None, None
 
@@ -132,24 +155,27 @@ def optimizer_state(optimizers: Mapping[str, Any]) -> tuple[dict | None, dict | 
 def load_pretrained(name: str) -> Checkpoint:
     """The weights of a Hugging Face folder or hub id."""
     try:
-        model = ModernBertForMaskedLM.from_pretrained(name, torch_dtype=torch.float32)
+        model = AutoModelForMaskedLM.from_pretrained(name, torch_dtype=torch.float32)
     except Exception as error:  # the hub client and safetensors each raise classes of their own
         raise UserError(
-            f"load_path: '{name}' is neither a .pt file nor a ModernBERT that transformers can load "
+            f"load_path: '{name}' is neither a .pt file nor a masked language model that transformers can load "
             f"({first_line(error)})"
         ) from error
-    return Checkpoint(model.state_dict(), hf_config=model.config.to_dict())
+    return Checkpoint({MAIN: model.state_dict()}, hf_config=model.config.to_dict())
 
 
-def load_weights(model: ModernBertForMaskedLM, weights: Mapping[str, Tensor], source: str) -> None:
-    """Copies the weights into the model.
+def load_weights(model: PreTrainedModel, weights: Mapping[str, Tensor], source: str) -> None:
+    """Copies the weights into the model; a tied tensor may stand under any of its names.
 
     Raises UserError listing the first tensors that are missing, extra or of other shape.
     """
     wanted = model.state_dict()
-    weights = dict(weights)
-    if "decoder.weight" not in weights and "model.embeddings.tok_embeddings.weight" in weights:
-        weights["decoder.weight"] = weights["model.embeddings.tok_embeddings.weight"]  # tied
+    storage = {wanted[name].data_ptr(): tensor for name, tensor in weights.items() if name in wanted}
+    weights = {
+        name: storage[tensor.data_ptr()]
+        for name, tensor in wanted.items()
+        if name not in weights and tensor.data_ptr() in storage
+    } | dict(weights)
     problems = [f"{name} is missing" for name in wanted if name not in weights]
     problems += [f"{name} is not in this architecture" for name in weights if name not in wanted]
     problems += [

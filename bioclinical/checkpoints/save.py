@@ -1,21 +1,18 @@
-"""The checkpoints of a run folder: written whole or not at all, and found again."""
+"""The checkpoints of a run: written whole or not at all, of tensors and plain values only."""
 
 import os
 import signal
-import zipfile
 from pathlib import Path
 from typing import Any
 
-import torch
-from composer.core import Callback, Event, State, Time
+from composer.core import Callback, Event, State
 from composer.loggers import Logger
 from composer.utils import checkpoint, create_interval_scheduler, dist, reproducibility
 
-from bioclinical.errors import RunFailed, UserError
+from bioclinical.checkpoints.found import LATEST, own_checkpoints
+from bioclinical.errors import UserError
 from bioclinical.files import atomic_path, remove
 from bioclinical.pretraining.data.loader import PackedLoader
-
-LATEST = "latest-rank0.pt"
 
 
 class Checkpoints(Callback):
@@ -97,42 +94,3 @@ class _NoPath:
 
     def __exit__(self, *_: Any) -> None:
         pass
-
-
-def own_checkpoints(folder: Path) -> list[Path]:
-    """A run folder's checkpoints, newest first."""
-    found = list(folder.glob("ep*-ba*-rank0.pt"))
-    return sorted(found, key=lambda path: int(path.name.split("-ba")[1].split("-")[0]), reverse=True)
-
-
-def is_whole(path: Path) -> bool:
-    """Whether a checkpoint's file ends as torch writes it: a cut zip archive has lost its directory."""
-    return zipfile.is_zipfile(path)
-
-
-def newest_whole(folder: Path) -> tuple[Path | None, list[Path]]:
-    """The newest checkpoint that is not cut, and the cut ones newer than it. Raises UserError where all are cut."""
-    cut = []
-    for path in own_checkpoints(folder):
-        if is_whole(path):
-            return path, cut
-        cut.append(path)
-    if cut:
-        raise UserError(f"all {len(cut)} checkpoints in '{folder}' are cut off; remove them to start the run again")
-    return None, cut
-
-
-def has_ended(path: Path, max_duration: Time) -> bool:
-    """Whether a run's own checkpoint stands at or past the end."""
-    saved = torch.load(path, map_location="cpu", weights_only=False, mmap=True)
-    clock = saved["state"]["timestamp"]["Timestamp"]
-    return clock[max_duration.unit.name.lower()] >= max_duration.value
-
-
-def expect_no_checkpoints(folder: Path) -> None:
-    """Raises RunFailed rather than mixing two runs in one folder."""
-    if own_checkpoints(folder):
-        raise RunFailed(
-            f"'{folder}' already holds checkpoints of a run; continue it with autoresume=true, or choose another "
-            "run_name"
-        )

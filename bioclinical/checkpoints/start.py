@@ -5,51 +5,68 @@ from typing import Any
 
 import torch
 from composer.core import Timestamp
-from omegaconf import DictConfig
+from transformers import PreTrainedTokenizerFast
 
-from bioclinical.checkpoints.read import Checkpoint, hf_name, load_checkpoint, load_pretrained, load_weights
-from bioclinical.pretraining.architectures.modernbert import stored_config
-from bioclinical.pretraining.training.composer_model import PackedMaskedLM
+from bioclinical.checkpoints.read import Checkpoint, load_checkpoint, load_pretrained, load_weights
+from bioclinical.pretraining.architectures import Architecture, stored_architecture
+from bioclinical.pretraining.architectures.modernbert import from_flexbert
+from bioclinical.pretraining.architectures.special_ids import expect_own_tokenizer
+from bioclinical.pretraining.compute import Compute
+from bioclinical.pretraining.recipe.schema import Recipe
+from bioclinical.pretraining.training.composer_model import TrainedModel
 from bioclinical.text.tokenization import load_tokenizer
 
-# What changes the computation and leaves no trace in the tensors' shapes.
-COMPUTATION = (
-    "global_rope_theta", "local_rope_theta", "local_attention", "global_attn_every_n_layers", "hidden_activation",
-    "classifier_activation", "norm_eps",
-)  # fmt: skip
 HYPERPARAMETERS = ("lr", "betas", "eps", "weight_decay", "max_lr")
 
 
 def start_from(
-    config: DictConfig, model: PackedMaskedLM, optimizer: torch.optim.Optimizer
+    recipe: Recipe, architecture: Architecture, model: TrainedModel, optimizer: torch.optim.Optimizer
 ) -> tuple[list[str], Timestamp | None]:
-    """Loads config.load_path into model and optimizer; what to tell the user, and the clock unless reset_time.
+    """Loads recipe.load_path into model and optimizer; what to tell the user, and the clock unless reset_time.
 
-    With `restart_override` the optimizer keeps the config's hyperparameters, else it takes the checkpoint's. Weights
+    With `restart_override` the optimizer keeps the recipe's hyperparameters, else it takes the checkpoint's. Weights
     come without moments from Hugging Face folders, with load_weights_only, and where the checkpoint has none under
-    names.
+    names. A network that the checkpoint does not hold starts from random weights.
     """
-    source = load_source(config.load_path, config.trust_checkpoint)
-    load_weights(model.model, source.weights, config.load_path)
-    notes = [f"loaded: {config.load_path}"]
-    stored = stored_config(source, load_tokenizer(config.model.tokenizer_name))
-    for name in COMPUTATION if stored else ():
-        former, now = getattr(stored, name), getattr(model.model.config, name)
+    source = load_source(recipe.load_path, recipe.trust_checkpoint)
+    notes = [f"loaded: {recipe.load_path}"]
+    for name, network in model.networks.items():
+        if name in source.networks:
+            load_weights(network, source.networks[name], recipe.load_path)
+        else:
+            notes.append(f"  {name}: not in the checkpoint, random weights")
+    stored = stated_architecture(source, load_tokenizer(recipe.model.tokenizer_name), Compute())
+    for name in architecture.computation if stored else ():
+        former, now = (getattr(one.config, name, None) for one in (stored, architecture))
         if former != now:
             notes.append(f"  architecture, {name}: checkpoint {former} -> used {now}")
-    if config.load_weights_only or source.moments is None:
-        why = "load_weights_only" if config.load_weights_only else "it holds no optimizer state by parameter name"
+    if recipe.load_weights_only or source.moments is None:
+        why = "load_weights_only" if recipe.load_weights_only else "it holds no optimizer state by parameter name"
         notes.append(
             f"  fresh optimizer ({why}): a short scheduler.t_warmup is advised, since its moments start from zero"
         )
     else:
         load_moments(model, optimizer, source)
-        notes += settle_hyperparameters(model, optimizer, source, config.restart_override)
-    if config.reset_time or source.clock is None:
+        notes += settle_hyperparameters(model, optimizer, source, recipe.restart_override)
+    if recipe.reset_time or source.clock is None:
         return notes, None
     clock = Timestamp()
     clock.load_state_dict(source.clock)
     return notes, clock
+
+
+def stated_architecture(
+    source: Checkpoint, tokenizer: PreTrainedTokenizerFast, compute: Compute
+) -> Architecture | None:
+    """The architecture that a checkpoint states; None where it states none.
+
+    Raises UserError where the tokenizer is not the one of a config that names its special tokens.
+    """
+    if source.hf_config:
+        architecture = stored_architecture(source.hf_config, compute)
+        expect_own_tokenizer(architecture.config, tokenizer)
+        return architecture
+    return from_flexbert(source.model_config, tokenizer, compute) if source.model_config else None
 
 
 def load_source(path: str, trust: bool) -> Checkpoint:
@@ -57,16 +74,16 @@ def load_source(path: str, trust: bool) -> Checkpoint:
     return load_checkpoint(Path(path), trust) if path.endswith(".pt") else load_pretrained(path)
 
 
-def names_of(model: PackedMaskedLM) -> dict[torch.Tensor, str]:
-    return {parameter: hf_name(name) for name, parameter in model.named_parameters()}
+def names_of(model: TrainedModel) -> dict[torch.Tensor, str]:
+    return {parameter: name for name, parameter in model.named_parameters()}
 
 
-def load_moments(model: PackedMaskedLM, optimizer: torch.optim.Optimizer, source: Checkpoint) -> None:
+def load_moments(model: TrainedModel, optimizer: torch.optim.Optimizer, source: Checkpoint) -> None:
     """Gives every parameter the moments stored under its name, and its group the number of steps behind them."""
     names = names_of(model)
     for group in optimizer.param_groups:
         for parameter in group["params"]:
-            stored = source.moments[names[parameter]]
+            stored = source.moments.get(names[parameter], {})
             optimizer.state[parameter] = {
                 name: value.to(parameter.device, torch.float32) for name, value in stored.items()
             }
@@ -79,7 +96,7 @@ def load_moments(model: PackedMaskedLM, optimizer: torch.optim.Optimizer, source
 
 
 def settle_hyperparameters(
-    model: PackedMaskedLM, optimizer: torch.optim.Optimizer, source: Checkpoint, override: bool
+    model: TrainedModel, optimizer: torch.optim.Optimizer, source: Checkpoint, override: bool
 ) -> list[str]:
     """Config's (override) or checkpoint's values in every group; one line per value that differs.
 

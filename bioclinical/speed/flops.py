@@ -1,34 +1,18 @@
 """Operations that a forward pass needs for its true tokens: the numerator of the model FLOPs utilisation."""
 
 import numpy as np
-from torch import nn
 from transformers import PreTrainedModel
 
-from bioclinical.modeling.modernbert import layer_kinds
-from bioclinical.modeling.window import WHOLE_DOCUMENT, Window
-
-# Families that the formula describes; others share weights, attend sparsely or have further products.
-COUNTED = ("bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert", "modernbert")
+from bioclinical.modeling.flops import COUNTED, attention_flops, matrix_weights
 
 
 def forward_flops(encoder: PreTrainedModel, lengths: np.ndarray) -> float | None:
-    """2 per weight of a linear layer and token, 4 x hidden per layer and pair of tokens that see each other.
+    """Of an encoder for documents of these lengths; a pooler, which sees one token, does not count.
 
-    (The forward part of PaLM's count, arXiv 2204.02311, appendix B.) Padding does not count. None: not in COUNTED.
+    None for a family that the formula does not describe.
     """
-    config, lengths = encoder.config, lengths.astype(float)
-    if config.model_type not in COUNTED:
+    if encoder.config.model_type not in COUNTED:
         return None
-    layers = config.num_hidden_layers
-    linear = {name: module for name, module in encoder.named_modules() if isinstance(module, nn.Linear)}
-    weights = sum(module.weight.numel() for name, module in linear.items() if "pooler" not in name)
-    is_modernbert = config.model_type == "modernbert"
-    windows = [kind.window for kind in layer_kinds(config)] if is_modernbert else [WHOLE_DOCUMENT] * layers
-    pairs = sum((lengths * tokens_seen(lengths, window)).sum() for window in windows)
-    return float(2 * weights * lengths.sum() + 4 * config.hidden_size * pairs)
-
-
-def tokens_seen(lengths: np.ndarray, window: Window) -> np.ndarray:
-    """How many tokens each token of a document sees: all, or its window (whose parts beyond the ends count as well)."""
-    left, right = window
-    return lengths if left is None or right is None else np.minimum(lengths, left + right + 1)
+    pooler = getattr(encoder, "pooler", None)
+    weights = matrix_weights(encoder) - (matrix_weights(pooler) if pooler else 0)
+    return 2.0 * weights * float(lengths.sum()) + attention_flops(encoder.config, lengths)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from omegaconf import DictConfig
 from pretraining_setup import CONFIGS, write_mds
 
-from bioclinical.pretraining.recipe.load import load_config
+from bioclinical.pretraining.recipe.load import load_recipe
+from bioclinical.pretraining.recipe.schema import Recipe
 from bioclinical.pretraining.training.run import run
 from bioclinical.text.tokenization import load_tokenizer
 
@@ -47,12 +47,12 @@ def overrides(mds, tiny_model) -> dict[str, object]:
 def tiny_config(overrides, tmp_path):
     """tiny_config(name, key=value, ...) -> config of a tiny run whose folder is tmp_path / name."""
 
-    def get(name: str = "run", recipe: str = "smoke/phase1", **changes: object) -> DictConfig:
+    def get(name: str = "run", recipe: str = "smoke/phase1", **changes: object) -> Recipe:
         merged = {**overrides, "run_name": name, "save_folder": tmp_path / name}
         if "phase2" in recipe:
             merged.pop("scheduler.t_warmup")
         merged.update({key.replace("__", "."): value for key, value in changes.items()})
-        return load_config(CONFIGS / f"{recipe}.yaml", [f"{key}={value}" for key, value in merged.items()])
+        return load_recipe(CONFIGS / f"{recipe}.yaml", [f"{key}={value}" for key, value in merged.items()])
 
     return get
 

@@ -1,5 +1,6 @@
 """Published, own and Hugging Face weights as the start of a phase; and Hugging Face folders out of all of them."""
 
+import dataclasses
 import json
 
 import pytest
@@ -9,14 +10,16 @@ from omegaconf import OmegaConf
 from pretraining_setup import CONFIGS
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer, ModernBertForMaskedLM
 
-from bioclinical.checkpoints import export as export_module
 from bioclinical.checkpoints.export import export
-from bioclinical.checkpoints.read import hf_name, load_checkpoint, optimizer_state
-from bioclinical.checkpoints.start import start_from
+from bioclinical.checkpoints.names import flexbert_name
+from bioclinical.checkpoints.read import load_checkpoint, optimizer_state
+from bioclinical.checkpoints.start import load_source, start_from
 from bioclinical.errors import RunFailed, UserError
+from bioclinical.pretraining.architectures import modernbert as modernbert_module
 from bioclinical.pretraining.architectures.modernbert import hf_config
-from bioclinical.pretraining.recipe.load import load_config
-from bioclinical.pretraining.training.evaluation import evaluate, load
+from bioclinical.pretraining.compute import Compute
+from bioclinical.pretraining.recipe.load import load_recipe
+from bioclinical.pretraining.training.evaluation import architecture_of, evaluate
 from bioclinical.pretraining.training.optimizer import parameter_groups
 from bioclinical.pretraining.training.run import build, run
 from bioclinical.text.tokenization import load_tokenizer
@@ -34,11 +37,11 @@ def published(tmp_path):
 def test_names_and_shapes_of_both_published_sizes(size, tiny_model):
     """Counts measured on FlexBERT itself: tensors, parameters, and parameters without weight decay."""
     layers, hidden, inner, parameters, plain, plain_parameters, decayed = SIZES[size]
-    flex = load_config(CONFIGS / f"phase1/phase1_{size}.yaml").model.model_config
+    flex = load_recipe(CONFIGS / f"phase1/phase1_{size}.yaml").model.model_config
     config = hf_config(flex, 8192, load_tokenizer(tiny_model()))
     with torch.device("meta"):
         model = ModernBertForMaskedLM(config)
-    mapped = {hf_name(name): shape for name, shape in flexbert_shapes(layers, hidden, inner, 50368).items()}
+    mapped = {flexbert_name(name)[1]: shape for name, shape in flexbert_shapes(layers, hidden, inner, 50368).items()}
     assert mapped == {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     assert list(mapped)[:-1] == [name for name, _ in model.named_parameters()][: len(mapped) - 1]
     assert sum(parameter.numel() for parameter in model.parameters()) == parameters
@@ -49,10 +52,10 @@ def test_names_and_shapes_of_both_published_sizes(size, tiny_model):
 def test_a_phase_starts_from_a_published_checkpoint(tiny_config, published, capsys):
     config = tiny_config(load_path=published, restart_override="true", **{"optimizer.lr": 5e-4})
     parts = build(config)
-    notes, clock = start_from(config, parts.model, parts.optimizer)
+    notes, clock = start_from(config, parts.architecture, parts.model, parts.optimizer)
     stored = torch.load(published, weights_only=True)["state"]["model"]
     for name, parameter in parts.model.named_parameters():
-        source = {hf_name(key): tensor for key, tensor in stored.items()}[hf_name(name)]
+        source = {".".join(flexbert_name(key)): tensor for key, tensor in stored.items()}[name]
         assert torch.equal(parameter, source)
         assert torch.equal(parts.optimizer.state[parameter]["exp_avg"], torch.full_like(parameter, 1e-3))
     embedding = parts.model.model.get_input_embeddings().weight
@@ -72,22 +75,25 @@ def test_another_rotary_base_is_told_and_evaluated_as_its_own(tiny_config, tmp_p
     path = flexbert_checkpoint(tmp_path / "short.pt", SHAPES, flex={**FLEX, "rotary_emb_base": 10_000.0})
     config = tiny_config(load_path=path)
     parts = build(config)
-    notes, _ = start_from(config, parts.model, parts.optimizer)
+    notes, _ = start_from(config, parts.architecture, parts.model, parts.optimizer)
     assert "  architecture, global_rope_theta: checkpoint 10000.0 -> used 160000.0" in notes
     tokenizer = load_tokenizer(tiny_model())
-    assert load(config, str(path), tokenizer).config.global_rope_theta == 10_000
+    stored = load_source(str(path), trust=False)
+    assert architecture_of(stored, config, str(path), tokenizer, Compute()).config.global_rope_theta == 10_000
     export(path, tmp_path / "hf", str(tiny_model()), None, False)
     assert evaluate(config, str(path)) == pytest.approx(evaluate(config, str(tmp_path / "hf")), rel=1e-6)
     short = tiny_config(load_path="null", **{"eval_loader.dataset.max_seq_len": 2048})
     with pytest.raises(UserError, match="takes 1,024 tokens; add eval_loader.dataset.max_seq_len=1024"):
-        load(short, str(path), tokenizer)
+        architecture_of(stored, short, str(path), tokenizer, Compute())
 
 
 def test_adamw_counts_its_steps_per_parameter():
     value = {"exp_avg": torch.zeros(2), "exp_avg_sq": torch.zeros(2), "step": torch.tensor(7.0)}
     groups = [{"params": ["model.bert.final_norm.weight"], "lr": 1.0}]
-    _, values = optimizer_state({"AdamW": {"state": {"model.bert.final_norm.weight": value}, "param_groups": groups}})
-    assert values["model.final_norm.weight"] == {"lr": 1.0, "step": torch.tensor(7.0)}
+    _, values = optimizer_state(
+        {"AdamW": {"state": {"model.bert.final_norm.weight": value}, "param_groups": groups}}, flexbert_name
+    )
+    assert values["model.model.final_norm.weight"] == {"lr": 1.0, "step": torch.tensor(7.0)}
 
 
 @pytest.mark.parametrize("decayed", [1.0, 0.37, 0.0])
@@ -95,12 +101,12 @@ def test_without_override_the_checkpoints_values_rule_from_anywhere_in_a_decay(t
     path = flexbert_checkpoint(tmp_path / "mid.pt", SHAPES, decayed=decayed)
     config = tiny_config(load_path=path, restart_override="false", reset_time="false")
     parts = build(config)
-    _, clock = start_from(config, parts.model, parts.optimizer)
+    _, clock = start_from(config, parts.architecture, parts.model, parts.optimizer)
     assert [(group["lr"], group["max_lr"]) for group in parts.optimizer.param_groups] == [(3e-4, 8e-4)] * 2
     assert clock.token.value == 250_000_000_000
-    config.restart_override = True
+    config = dataclasses.replace(config, restart_override=True)
     parts = build(config)
-    start_from(config, parts.model, parts.optimizer)
+    start_from(config, parts.architecture, parts.model, parts.optimizer)
     assert {group["lr"] for group in parts.optimizer.param_groups} == {config.optimizer.lr}
 
 
@@ -130,7 +136,7 @@ def test_phases_chain_and_act_once(train, tiny_config, capsys, tmp_path):
 def test_weights_without_moments_advise_a_warm_up(tiny_config, published, tiny_model, capsys):
     config = tiny_config(load_path=published, load_weights_only="true")
     parts = build(config)
-    notes, _ = start_from(config, parts.model, parts.optimizer)
+    notes, _ = start_from(config, parts.architecture, parts.model, parts.optimizer)
     assert "scheduler.t_warmup is advised" in notes[1] and not parts.optimizer.state
 
 
@@ -143,7 +149,7 @@ def test_another_architecture_is_told_tensor_by_tensor(tiny_config, published, c
     config = tiny_config(load_path=published, **change)
     parts = build(config)
     with pytest.raises(UserError, match=message):
-        start_from(config, parts.model, parts.optimizer)
+        start_from(config, parts.architecture, parts.model, parts.optimizer)
 
 
 class Surprise:
@@ -220,13 +226,13 @@ def test_export_needs_an_architecture_and_an_empty_folder(tmp_path, tiny_model):
 
 
 def test_export_that_computes_something_else_is_not_kept(tmp_path, published, tiny_model, monkeypatch):
-    real = export_module.write_both_rope_layouts
+    real = modernbert_module.write_both_rope_layouts
 
     def wrong(path, config):
         real(path, config)
         path.write_text(path.read_text().replace('"global_rope_theta": 160000.0', '"global_rope_theta": 100.0'))
 
-    monkeypatch.setattr(export_module, "write_both_rope_layouts", wrong)
+    monkeypatch.setattr(modernbert_module, "write_both_rope_layouts", wrong)
     with pytest.raises(RunFailed, match="logits differ by"):
         export(published, tmp_path / "hf", str(tiny_model()), None, False)
     assert not (tmp_path / "hf").exists()

@@ -6,10 +6,11 @@ import torch
 from pretraining_setup import write_mds
 
 from bioclinical.errors import UserError
-from bioclinical.modeling.modernbert import IGNORED_LABEL
+from bioclinical.modeling.labels import IGNORED_LABEL
 from bioclinical.pretraining.data.documents import Windows, open_documents
-from bioclinical.pretraining.data.loader import PackedLoader, RowReader, data_spec
+from bioclinical.pretraining.data.loader import PackedLoader, Workers, data_spec
 from bioclinical.pretraining.data.packer import Geometry, Packer
+from bioclinical.pretraining.data.rows import RowReader
 from bioclinical.pretraining.objectives.masked_tokens import Masking
 from bioclinical.text.tokenization import load_tokenizer
 
@@ -31,7 +32,7 @@ def loader(reader, rank=0, world=1, endless=True, workers=0, rows=4, carry_over=
     def new() -> Packer:
         return Packer(reader.windows.lengths, Geometry(rows, 256, 40, world), 3, True, carry_over)
 
-    return PackedLoader(reader, new, rank, world, endless, workers, prefetch=2, pin_memory=False, timeout=0)
+    return PackedLoader(reader, new, rank, world, endless=endless, workers=Workers(workers))
 
 
 def take(loader: PackedLoader, epochs: int) -> list[dict]:
@@ -41,10 +42,14 @@ def take(loader: PackedLoader, epochs: int) -> list[dict]:
         loader.restart(loader.state, loader.epoch_closed)  # ends its workers
 
 
+def with_labels(row: dict) -> dict:
+    return {**row, "targets": None, "labels": row["targets"]["labels"]}
+
+
 def same(one: dict, other: dict) -> bool:
     return len(one["rows"]) == len(other["rows"]) and all(
         torch.equal(a[key], b[key]) if isinstance(a[key], torch.Tensor) else a[key] == b[key]
-        for a, b in zip(one["rows"], other["rows"])
+        for a, b in zip(map(with_labels, one["rows"]), map(with_labels, other["rows"]))
         for key in a
     )
 
@@ -55,8 +60,8 @@ def test_rows_are_whole_documents_with_their_own_masks(reader):
             bounds = row["cu_seqlens"].tolist()
             assert row["tokens"] == len(row["input_ids"]) == bounds[-1] and row["samples"] == len(bounds) - 1
             assert row["max_seqlen"] == max(np.diff(bounds))
-            assert row["loss_weight"] == int((row["labels"] != IGNORED_LABEL).sum())
-            shown = torch.where(row["labels"] == IGNORED_LABEL, row["input_ids"], row["labels"])
+            assert row["loss_weight"] == int((row["targets"]["labels"] != IGNORED_LABEL).sum())
+            shown = torch.where(row["targets"]["labels"] == IGNORED_LABEL, row["input_ids"], row["targets"]["labels"])
             for document, start, end in zip(row["documents"].tolist(), bounds, bounds[1:]):
                 own = reader.windows.documents[document]
                 if len(own) <= 64:
@@ -80,10 +85,10 @@ def test_processes_share_the_same_batches(reader):
 def test_a_process_without_documents_computes_silently(reader):
     small = Windows(reader.windows.documents, 64)
     small.lengths = small.lengths[:1]
-    own = RowReader(small, reader.masking)
+    own = RowReader(small, reader.examples)
     (batch,) = take(loader(own, rank=1, world=2), 1)
     (row,) = batch["rows"]
-    assert len(row["input_ids"]) and (row["labels"] == IGNORED_LABEL).all()
+    assert len(row["input_ids"]) and row["is_silent"] and row["weights"] == {"masked_tokens": 0}
     assert row["tokens"] == row["samples"] == row["loss_weight"] == 0
 
 
@@ -130,6 +135,6 @@ def test_token_clock(reader):
     assert real.get_num_tokens_in_batch(batch) == tokens
     assert padded.get_num_tokens_in_batch(batch) == 4 * 256
     assert unpacked.get_num_tokens_in_batch(batch) == sum(row["samples"] * row["max_seqlen"] for row in batch["rows"])
-    masked = sum(int((row["labels"] != IGNORED_LABEL).sum()) for row in batch["rows"])
+    masked = sum(int((row["targets"]["labels"] != IGNORED_LABEL).sum()) for row in batch["rows"])
     assert real.get_num_tokens_in_batch(batch, token_type="loss_generating") == masked
     assert real.get_num_samples_in_batch(batch) == sum(len(row["documents"]) for row in batch["rows"])

@@ -3,11 +3,17 @@
 import numpy as np
 import pytest
 
-from bioclinical.modeling.modernbert import IGNORED_LABEL
+from bioclinical.modeling.labels import IGNORED_LABEL
 from bioclinical.pretraining.objectives.masked_tokens import Masking
 from bioclinical.text.tokenization import load_tokenizer
 
 VOCABULARY = 504
+
+
+def masked(masking: Masking, *arguments) -> tuple[np.ndarray, np.ndarray]:
+    example = masking(*arguments)
+    assert example.weights == {"masked_tokens": int((example.targets["labels"] != IGNORED_LABEL).sum())}
+    return example.input_ids, example.targets["labels"]
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +26,7 @@ def test_rates(tokenizer, probability):
     masking = Masking.of(tokenizer, VOCABULARY, probability, 0, False)
     ids = np.random.default_rng(1).integers(10, 400, 200_000)
     ids[::100] = tokenizer.sep_token_id
-    inputs, labels = masking.apply(ids, 0, 0)
+    inputs, labels = masked(masking, ids, 0, 0)
     chosen = labels != IGNORED_LABEL
     np.testing.assert_array_equal(labels[chosen], ids[chosen])
     np.testing.assert_array_equal(inputs[~chosen], ids[~chosen])
@@ -36,7 +42,7 @@ def test_rates(tokenizer, probability):
 
 def test_special_tokens_like_modernbert(tokenizer):
     masking = Masking.of(tokenizer, VOCABULARY, 0.3, 0, True)
-    inputs, labels = masking.apply(np.full(100_000, tokenizer.cls_token_id), 0, 0)
+    inputs, labels = masked(masking, np.full(100_000, tokenizer.cls_token_id), 0, 0)
     assert abs((labels != IGNORED_LABEL).mean() - 0.3) < 0.01
     assert np.isin(tokenizer.sep_token_id, inputs)
 
@@ -44,10 +50,10 @@ def test_special_tokens_like_modernbert(tokenizer):
 def test_a_mask_depends_on_seed_epoch_document_and_window_alone(tokenizer):
     ids = np.arange(10, 300)
     masking = Masking.of(tokenizer, VOCABULARY, 0.3, 7, False)
-    first = masking.apply(ids, 2, 5, 1)
-    masking.apply(ids, 0, 0)
-    np.testing.assert_array_equal(masking.apply(ids, 2, 5, 1), first)
+    first = masked(masking, ids, 2, 5, 1)
+    masked(masking, ids, 0, 0)
+    np.testing.assert_array_equal(masked(masking, ids, 2, 5, 1), first)
     others = [(7, 3, 5, 1), (7, 2, 6, 1), (7, 2, 5, 2), (8, 2, 5, 1), (8, 1, 5, 1)]
     for seed, *key in others:
-        other = Masking.of(tokenizer, VOCABULARY, 0.3, seed, False).apply(ids, *key)
+        other = masked(Masking.of(tokenizer, VOCABULARY, 0.3, seed, False), ids, *key)
         assert (other[1] != first[1]).any()

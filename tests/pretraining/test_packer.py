@@ -82,8 +82,8 @@ def test_orders_differ_between_epochs_and_seeds():
 
 
 def test_batches_grow():
-    geometry = Geometry(8, 1000, 40, processes=2, smallest_rows=2, warmup_tokens=12_000)
-    sizes = [geometry.rows_after(tokens) for tokens in (0, 1_999, 2_000, 5_999, 6_000, 11_999, 12_000, 10**9)]
+    geometry = Geometry(8, 1000, 40, processes=2, smallest_row_count=2, warmup_tokens=12_000)
+    sizes = [geometry.row_count_after(tokens) for tokens in (0, 1_999, 2_000, 5_999, 6_000, 11_999, 12_000, 10**9)]
     assert sizes == [2, 2, 4, 4, 6, 6, 8, 8]  # 2 : 4 : 6 of 12,000 tokens
 
 

@@ -15,11 +15,11 @@ import torch
 from pretraining_setup import CONFIGS, write_mds
 from repository import ROOT
 
+from bioclinical.checkpoints.found import newest_whole
 from bioclinical.checkpoints.read import load_checkpoint
-from bioclinical.checkpoints.save import newest_whole
 from bioclinical.errors import RunFailed, UserError, is_disk_full
-from bioclinical.pretraining.data.split_loader import eval_batches, note_on_batch, train_batches
-from bioclinical.pretraining.training.check import check
+from bioclinical.pretraining.data.batch_sizes import eval_batch_sizes, note_on_batch, train_batch_sizes
+from bioclinical.pretraining.training.outlook import check
 from bioclinical.pretraining.training.progress import read_metrics
 from bioclinical.pretraining.training.run import run
 
@@ -126,10 +126,10 @@ def test_cut_checkpoints_fall_back(train, capsys):
     capsys.readouterr()
     train(max_duration="8ba", save_interval="2ba", autoresume="true")
     out = capsys.readouterr().out
-    assert out.count("is cut off; falling back") == 2 and "-ba4-rank0.pt': token" in out
+    assert out.count("is cut off or damaged; falling back") == 2 and "-ba4-rank0.pt': token" in out
     for path in folder.glob("ep*"):
         path.write_bytes(b"PK cut")
-    with pytest.raises(UserError, match="all 4 checkpoints in .* are cut off"):
+    with pytest.raises(UserError, match="all 4 checkpoints in .* are cut off or damaged"):
         train(max_duration="8ba", autoresume="true")
 
 
@@ -166,19 +166,19 @@ def test_other_data_are_refused_on_resume(train, mds, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_step(train, monkeypatch, tmp_path):
-    from bioclinical.pretraining.training import composer_model as masked_lm
+    from bioclinical.pretraining.objectives.masked_tokens import MaskedTokens
 
-    real = masked_lm.mlm_loss
+    real = MaskedTokens.loss_sums
     calls = iter(range(100))
 
-    def broken(model, hidden, labels):
-        total, count = real(model, hidden, labels)
-        return (total * float("nan") if next(calls) == 7 else total), count  # fourth batch, second of its two rows
+    def broken(objective, networks, row):
+        ((term, total),) = real(objective, networks, row).items()
+        return {term: total * float("nan") if next(calls) == 7 else total}  # fourth batch, second of its two rows
 
-    monkeypatch.setattr(masked_lm, "mlm_loss", broken)
+    monkeypatch.setattr(MaskedTokens, "loss_sums", broken)
     with pytest.raises(RunFailed, match=r"batch 3: loss not finite for documents \d+, .*the step was not taken"):
         train(save_interval="1ba", max_duration="8ba", eval_interval="100ba")
-    monkeypatch.setattr(masked_lm, "mlm_loss", real)
+    monkeypatch.setattr(MaskedTokens, "loss_sums", real)
     assert os.readlink(tmp_path / "run" / "latest-rank0.pt").endswith("-ba3-rank0.pt")
     train(max_duration="4ba", autoresume="true")
 
@@ -212,7 +212,7 @@ def test_check_names_damaged_shards(tiny_config, mds, tmp_path):
     ({"model.model_config.sliding_window": 7}, "sliding_window 7 .* cannot be expressed"),
     ({"model.tokenizer_name": "no/such-tokenizer"}, "no tokenizer could be loaded from 'no/such-tokenizer'"),
     ({"model.attention_backend": "flash_attn_2"}, "flash_attn_2 cannot run here"),
-    ({"load_path": "no/such-model"}, "'no/such-model' is neither a .pt file nor a ModernBERT"),
+    ({"load_path": "no/such-model"}, "'no/such-model' is neither a .pt file nor a masked language model"),
     ({"load_path": "no/such.pt"}, "there is no checkpoint 'no/such.pt'; download it first"),
     ({"loggers": "{wandb: {project: x}}"}, "loggers.wandb needs a package that is not installed"),
     ({"loggers": "{tensorboard: {no_such: 1}}"}, "loggers.tensorboard"),
@@ -227,16 +227,16 @@ def test_what_cannot_be_done_is_one_sentence(tiny_config, changes, message, tmp_
 
 
 def test_batches_on_other_numbers_of_gpus(tiny_config):
-    config = tiny_config(recipe="phase1/phase1_base", global_train_batch_size=576, device_train_microbatch_size=12)
-    assert (train_batches(config, 8).device, train_batches(config, 8).rows) == (72, 6)
-    config.model.model_config.hidden_size = 768
-    assert note_on_batch(config, 8) is None
-    assert "GPUs x 72 (here 288)" in note_on_batch(config, 4)
+    sizes = {"global_train_batch_size": 576, "device_train_microbatch_size": 12}
+    recipe = tiny_config(recipe="phase1/phase1_base", **sizes, **{"model.model_config.hidden_size": 768})
+    assert (train_batch_sizes(recipe, 8).device, train_batch_sizes(recipe, 8).rows_per_process) == (72, 6)
+    assert note_on_batch(recipe, 8) is None
+    assert "GPUs x 72 (here 288)" in note_on_batch(recipe, 4)
     with pytest.raises(UserError, match="576 cannot be divided among 7 processes; use 574 or 581"):
-        train_batches(config, 7)
+        train_batch_sizes(recipe, 7)
     with pytest.raises(UserError, match=r"12 does not divide the 9 sequences of one process \(576 / 64\); use 9"):
-        train_batches(config, 64)
-    assert eval_batches(config, 8).micro == 12
+        train_batch_sizes(recipe, 64)
+    assert eval_batch_sizes(recipe, 8).micro == 12
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")

@@ -1,17 +1,17 @@
 """Schedules against values computed by hand."""
 
 import pytest
-from composer.core import Time
-from omegaconf import OmegaConf
 
 from bioclinical.errors import UserError
+from bioclinical.pretraining.recipe.duration import parse_duration
+from bioclinical.pretraining.recipe.schema import SCHEDULERS
+from bioclinical.pretraining.recipe.sections import read_section
 from bioclinical.pretraining.training.schedules import build_schedule
-
-END = Time.from_timestring("1000tok")
 
 
 def schedule(end: str = "1000tok", **config):
-    return build_schedule(OmegaConf.create(config), Time.from_timestring(end))
+    section = read_section("scheduler.", config, SCHEDULERS[config["name"]])
+    return build_schedule(section, parse_duration(end))
 
 
 @pytest.mark.parametrize(("config", "expected"), [

@@ -1,42 +1,124 @@
-"""The architecture as Hugging Face's config, from a FlexBERT model_config or a checkpoint, and a fresh model of it."""
+"""ModernBERT over packed documents: config from FlexBERT's keys, Hugging Face's model, no padding anywhere."""
 
+import dataclasses
+import json
+from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 from transformers import ModernBertConfig, ModernBertForMaskedLM, PreTrainedTokenizerFast
 from transformers.activations import ACT2FN
 
-from bioclinical.checkpoints.read import Checkpoint
 from bioclinical.errors import UserError
-from bioclinical.modeling.modernbert import set_output_dropout
+from bioclinical.modeling.backend_choice import choose_packed_backend
+from bioclinical.modeling.flops import attention_flops, matrix_weights
+from bioclinical.modeling.modernbert import encode, layer_kinds, rope_theta, set_output_dropout
+from bioclinical.modeling.window import WHOLE_DOCUMENT
+from bioclinical.pretraining.architectures.special_ids import expect_room, special_ids
+from bioclinical.pretraining.compute import Compute
+from bioclinical.pretraining.data.rows import Row
 from bioclinical.pretraining.recipe import schema
-from bioclinical.pretraining.recipe.load import check_section
-
-SPECIAL_IDS = {
-    "pad_token_id": "pad_token_id",
-    "cls_token_id": "cls_token_id",
-    "sep_token_id": "sep_token_id",
-    "bos_token_id": "cls_token_id",
-    "eos_token_id": "sep_token_id",
-}
+from bioclinical.pretraining.recipe.sections import read_section
 
 
-def hf_config(model_config: DictConfig, positions: int, tokenizer: PreTrainedTokenizerFast) -> ModernBertConfig:
+class PackedModernBert:
+    """ModernBertForMaskedLM; documents lie behind each other in a row and attention stays within each.
+
+    output_dropout: behind the attention's output projection, which FlexBERT has and Hugging Face's config has not.
+    """
+
+    is_padded = False
+    computation = (
+        "global_rope_theta", "local_rope_theta", "local_attention", "global_attn_every_n_layers", "hidden_activation",
+        "classifier_activation", "norm_eps",
+    )  # fmt: skip
+
+    def __init__(
+        self, config: ModernBertConfig, compute: Compute, output_dropout: float = 0.0, compile_model: bool = False
+    ):
+        self.config = config
+        self.compute = compute
+        head_dim = config.hidden_size // config.num_attention_heads
+        self.attention = choose_packed_backend(compute.attention, compute.device, compute.precision, head_dim)
+        self.output_dropout = output_dropout
+        self.compile_model = compile_model
+
+    @property
+    def longest(self) -> int:
+        return self.config.max_position_embeddings
+
+    def new_model(self, seed: int) -> ModernBertForMaskedLM:
+        torch.manual_seed(seed)
+        model = ModernBertForMaskedLM._from_config(self.config, attn_implementation="sdpa", torch_dtype=torch.float32)
+        if self.output_dropout:
+            set_output_dropout(model.base_model, self.output_dropout)
+        return model
+
+    def compile(self, model: ModernBertForMaskedLM) -> str | None:
+        """Compiles what FlexBERT compiles (embeddings, MLPs, head), for any number of tokens."""
+        if not self.compile_model:
+            return None
+        if self.compute.device == "cpu":
+            return "compile_model: not on a CPU (it gains nothing there)"
+        for region in (model.model.embeddings, *(layer.mlp for layer in model.model.layers), model.head):
+            region.compile(dynamic=True)
+        return "compile_model: embeddings, MLPs and head"
+
+    def encode(self, model: ModernBertForMaskedLM, row: Row) -> Tensor:
+        return encode(model.base_model, row["input_ids"], row["cu_seqlens"], row["max_seqlen"], self.attention.value)
+
+    def vocabulary_logits(self, model: ModernBertForMaskedLM, hidden: Tensor) -> Tensor:
+        return model.decoder(model.head(hidden))
+
+    def computed_tokens(self, lengths: list[int]) -> int:
+        return sum(lengths)
+
+    def training_flops(self, model: ModernBertForMaskedLM, row: Row, predicted: int) -> float:
+        """3 forward passes' worth; head and vocabulary see the predicted tokens only."""
+        hidden, lengths = self.config.hidden_size, torch.diff(row["cu_seqlens"]).double().cpu().numpy()
+        head = hidden * hidden + hidden * self.config.vocab_size
+        dense = 2.0 * (matrix_weights(model.model.layers) * lengths.sum() + head * predicted)
+        return float(3.0 * (dense + attention_flops(self.config, lengths)))
+
+    def finish_folder(self, folder: Path) -> None:
+        write_both_rope_layouts(folder / "config.json", self.config)
+
+
+def from_recipe(
+    model: schema.Model, positions: int, tokenizer: PreTrainedTokenizerFast, compute: Compute
+) -> PackedModernBert:
+    keys = model.model_config
+    return PackedModernBert(
+        hf_config(keys, positions, tokenizer), compute, keys.attn_out_dropout_prob, keys.compile_model
+    )
+
+
+def from_config(config: ModernBertConfig, compute: Compute) -> PackedModernBert:
+    return PackedModernBert(config, compute)
+
+
+def from_flexbert(values: dict[str, Any], tokenizer: PreTrainedTokenizerFast, compute: Compute) -> PackedModernBert:
+    """From a FlexBERT model_config as stored in a checkpoint or a YAML; keys unknown here are left alone.
+
+    FlexBERT does not store its context: 8,192 positions where the rotary base was raised for them, else 1,024.
+    """
+    names = {field.name for field in dataclasses.fields(schema.ModernBertConfig)}
+    known = {key: value for key, value in values.items() if key in names}
+    keys = read_section("model.model_config.", known, schema.ModernBertConfig)
+    return PackedModernBert(hf_config(keys, 8192 if keys.rotary_emb_base >= 160_000 else 1024, tokenizer), compute)
+
+
+def hf_config(flex: schema.ModernBertConfig, positions: int, tokenizer: PreTrainedTokenizerFast) -> ModernBertConfig:
     """ModernBertConfig with the same computation. positions: the longest document it will see.
 
     Raises UserError naming a value that Hugging Face's ModernBERT cannot express.
     """
-    flex = model_config
     vocabulary = -(-flex.vocab_size // 8) * 8  # as FlexBERT rounds it
-    if len(tokenizer) > vocabulary:
-        raise UserError(
-            f"model.model_config.vocab_size: {flex.vocab_size:,} is less than the {len(tokenizer):,} tokens of "
-            f"'{tokenizer.name_or_path}'"
-        )
+    expect_room(vocabulary, flex.vocab_size, tokenizer)
     for name in ("hidden_act", "head_pred_act"):
-        if flex[name] not in ACT2FN:
-            raise UserError(f"model.model_config.{name}: '{flex[name]}' is unknown; as a rule it is gelu")
+        if getattr(flex, name) not in ACT2FN:
+            raise UserError(f"model.model_config.{name}: '{getattr(flex, name)}' is unknown; as a rule it is gelu")
     if flex.hidden_size % flex.num_attention_heads:
         raise UserError(
             f"model.model_config.hidden_size: {flex.hidden_size} must be a multiple of num_attention_heads "
@@ -66,48 +148,19 @@ def hf_config(model_config: DictConfig, positions: int, tokenizer: PreTrainedTok
         initializer_range=flex.init_std,
         initializer_cutoff_factor=flex.init_cutoff_factor,
         max_position_embeddings=positions,
-        **{name: getattr(tokenizer, source) for name, source in SPECIAL_IDS.items()},
+        **special_ids(tokenizer),
         **attention_pattern(flex),
     )
 
 
-def stored_config(source: Checkpoint, tokenizer: PreTrainedTokenizerFast) -> ModernBertConfig | None:
-    """The architecture that a checkpoint states; None where it states none.
-
-    Raises UserError where the tokenizer is not the one of a config that names its special tokens.
-    """
-    if source.hf_config:
-        stored = {key: value for key, value in source.hf_config.items() if key != "transformers_version"}
-        config = ModernBertConfig(**stored)
-        names = ("pad_token_id", "cls_token_id", "sep_token_id")
-        differing = [name for name in names if getattr(config, name) not in (None, getattr(tokenizer, name))]
-        if len(tokenizer) > config.vocab_size or differing:
-            why = f"{', '.join(differing)} differ" if differing else f"it has {len(tokenizer):,} tokens"
-            raise UserError(
-                f"'{tokenizer.name_or_path}' is not the tokenizer of this model of {config.vocab_size:,} tokens ({why})"
-            )
-        return config
-    return flex_config(source.model_config, tokenizer) if source.model_config else None
-
-
-def flex_config(values: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> ModernBertConfig:
-    """A FlexBERT model_config as stored in a checkpoint or a YAML.
-
-    FlexBERT does not store its context: 8,192 positions where the rotary base was raised for them, else 1,024.
-    """
-    known = {key: value for key, value in values.items() if key in schema.MODEL_CONFIG}
-    flex = OmegaConf.create(check_section("model.model_config.", known, schema.MODEL_CONFIG))
-    return hf_config(flex, 8192 if flex.rotary_emb_base >= 160_000 else 1024, tokenizer)
-
-
-def both(flex: DictConfig, one: str, other: str) -> bool:
+def both(flex: schema.ModernBertConfig, one: str, other: str) -> bool:
     """The common value of two keys that Hugging Face's config has as one."""
-    if flex[one] != flex[other]:
+    if getattr(flex, one) != getattr(flex, other):
         raise UserError(f"model.model_config.{one} and {other} must be equal: Hugging Face's ModernBERT has one switch")
-    return flex[one]
+    return getattr(flex, one)
 
 
-def attention_pattern(flex: DictConfig) -> dict[str, Any]:
+def attention_pattern(flex: schema.ModernBertConfig) -> dict[str, Any]:
     """Which layers see how far, and their rotary bases; -1 means 'no window' and 'the same base', as in FlexBERT."""
     every, window = flex.global_attn_every_n_layers, flex.sliding_window
     if window == -1:
@@ -132,10 +185,13 @@ def attention_pattern(flex: DictConfig) -> dict[str, Any]:
     }
 
 
-def new_model(config: ModernBertConfig, model_config: DictConfig, seed: int) -> ModernBertForMaskedLM:
-    """A model with random weights in fp32, and FlexBERT's dropout behind the attention's output projection."""
-    torch.manual_seed(seed)
-    model = ModernBertForMaskedLM._from_config(config, attn_implementation="sdpa", torch_dtype=torch.float32)
-    if model_config.attn_out_dropout_prob:
-        set_output_dropout(model.base_model, model_config.attn_out_dropout_prob)
-    return model
+def write_both_rope_layouts(path: Path, config: ModernBertConfig) -> None:
+    """Adds what transformers 5 reads to what 4.x reads, so that both rotate every layer alike."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["layer_types"] = [
+        "full_attention" if kind.window == WHOLE_DOCUMENT else "sliding_attention" for kind in layer_kinds(config)
+    ]
+    bases = {name: rope_theta(config, name) for name in ("full_attention", "sliding_attention")}
+    content["local_rope_theta"] = bases["sliding_attention"]  # never null, which the two would read differently
+    content["rope_parameters"] = {name: {"rope_type": "default", "rope_theta": theta} for name, theta in bases.items()}
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,8 +1,4 @@
-"""Packed, masked batches for Composer, prepared by background workers, and a position that a checkpoint can hold.
-
-A batch is {"rows": [row, ...]}; a row is one micro-batch: input_ids and labels (tokens,) int64, cu_seqlens int32,
-max_seqlen, documents (their numbers), and as plain numbers samples, tokens and loss_weight (masked tokens).
-"""
+"""Packed batches for Composer, prepared by background workers, and a position that a checkpoint can hold."""
 
 import copy
 import os
@@ -13,64 +9,28 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from composer.core import DataSpec
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from bioclinical.errors import UserError
-from bioclinical.modeling.modernbert import IGNORED_LABEL
-from bioclinical.pretraining.data.documents import Windows
-from bioclinical.pretraining.data.packer import Packer, State, Unit
-from bioclinical.pretraining.objectives.masked_tokens import Masking
-
-Batch = dict[str, list[dict[str, Any]]]
+from bioclinical.pretraining.data.packer import Packer, State
+from bioclinical.pretraining.data.rows import Batch, Row, RowReader, Share, share_of
 
 
 @dataclass(frozen=True)
-class Share:
-    """What one process computes of a batch. A process without documents repeats one of another's, without labels."""
+class Workers:
+    """The processes that read ahead: how many, batches ahead of each, seconds after which one counts as hanging."""
 
-    rows: list[list[Unit]]
-    silent: bool = False
+    count: int = 0
+    prefetch: int = 2
+    timeout: float = 0
+    pin_memory: bool = False
 
-
-class RowReader(Dataset):
-    """Share -> Batch. Runs in the workers; a UserError comes back as a value, so that its sentence stays one."""
-
-    def __init__(self, windows: Windows, masking: Masking):
-        self.windows = windows
-        self.masking = masking
-
-    def __getitem__(self, share: Share) -> Batch | UserError:
-        try:
-            rows = [self.read_row(row, share.silent) for row in share.rows]
-        except UserError as error:
-            return error
-        if not share.silent and not any(row["loss_weight"] for row in rows):
-            rows[0]["loss_weight"] = 1  # nothing is masked: a loss of zero, which must not be divided by zero
-        return {"rows": rows}
-
-    def read_row(self, row: list[Unit], silent: bool) -> dict[str, Any]:
-        inputs, labels, documents = [], [], []
-        for epoch, unit in row:
-            ids, document, window = self.windows.read(unit)
-            masked, wanted = self.masking.apply(ids, epoch, document, window)
-            inputs.append(masked)
-            labels.append(np.full_like(wanted, IGNORED_LABEL) if silent else wanted)
-            documents.append(document)
-        lengths = [len(ids) for ids in inputs]
-        all_labels = np.concatenate(labels)
-        return {
-            "input_ids": torch.from_numpy(np.concatenate(inputs)),
-            "labels": torch.from_numpy(all_labels),
-            "cu_seqlens": torch.from_numpy(np.cumsum([0, *lengths]).astype(np.int32)),
-            "max_seqlen": max(lengths),
-            "documents": torch.tensor(documents),
-            "samples": 0 if silent else len(row),
-            "tokens": 0 if silent else sum(lengths),
-            "loss_weight": int((all_labels != IGNORED_LABEL).sum()),
-        }
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of torch's DataLoader."""
+        options = {"num_workers": self.count, "pin_memory": self.pin_memory}
+        return options | ({"prefetch_factor": self.prefetch, "timeout": self.timeout} if self.count else {})
 
 
 class PackedLoader:
@@ -82,17 +42,15 @@ class PackedLoader:
     """
 
     def __init__(
-        self, reader: RowReader, new_packer: Callable[[], Packer], rank: int, world: int, endless: bool,
-        workers: int, prefetch: int, pin_memory: bool, timeout: float,
+        self, reader: RowReader, new_packer: Callable[[], Packer], rank: int, world: int, *, endless: bool,
+        workers: Workers = Workers(),
     ):  # fmt: skip
         self.reader = reader
         self.new_packer = new_packer
         self.rank = rank
         self.world = world
         self.endless = endless
-        self.options = {"num_workers": workers, "pin_memory": pin_memory}
-        if workers:
-            self.options |= {"prefetch_factor": prefetch, "timeout": timeout}
+        self.workers = workers
         self.restart(State(), epoch_closed=False)
 
     def restart(self, state: State, epoch_closed: bool) -> None:
@@ -127,7 +85,7 @@ class PackedLoader:
                 collate_fn=as_it_is,
                 worker_init_fn=leave_stopping_to_the_main_process,
                 generator=torch.Generator().manual_seed(0),
-                **self.options,
+                **self.workers.options(),
             )
         )
 
@@ -156,10 +114,10 @@ def leave_stopping_to_the_main_process(_: int) -> None:
     """
     if hasattr(signal, "sigwaitinfo"):  # not on macOS
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=end_at_the_main_processs_word, daemon=True).start()
+        threading.Thread(target=end_on_sigterm_of_parent, daemon=True).start()
 
 
-def end_at_the_main_processs_word() -> None:
+def end_on_sigterm_of_parent() -> None:
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
         pass
     os._exit(0)
@@ -169,14 +127,6 @@ def as_it_is(batch: Batch) -> Batch:
     return batch
 
 
-def share_of(rows: list[list[Unit]], rank: int, world: int) -> Share:
-    """The rows rank, rank + world, ... without the empty ones."""
-    own = [row for row in rows[rank::world] if row]
-    if own:
-        return Share(own)
-    return Share([[next(unit for row in rows for unit in row)]], silent=True)
-
-
 def data_spec(loader: PackedLoader, count_padding: bool, row_capacity: int | None) -> DataSpec:
     """How Composer counts and divides the batches.
 
@@ -184,7 +134,7 @@ def data_spec(loader: PackedLoader, count_padding: bool, row_capacity: int | Non
     capacity when packed (`row_capacity`), else its samples times the longest.
     """
 
-    def tokens_of(row: dict[str, Any]) -> int:
+    def tokens_of(row: Row) -> int:
         if not count_padding or not row["samples"]:
             return row["tokens"]
         return row_capacity or row["samples"] * row["max_seqlen"]

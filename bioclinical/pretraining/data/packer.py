@@ -18,32 +18,32 @@ Unit = tuple[int, int]  # epoch, number of the document (or of a window of it)
 
 @dataclass(frozen=True)
 class Geometry:
-    """rows: micro-batches per batch over all processes; capacity: tokens of a row; buffer: units that may wait.
+    """row_count: micro-batches per batch over all processes; capacity: tokens of a row; buffer: units that may wait.
 
-    units_per_row: without packing, how many documents make a row, whatever their length. smallest_rows and
-    warmup_tokens: batches begin with `smallest_rows` rows and grow to `rows`, a multiple of `processes` at a time, each
-    size staying for a share of the tokens in proportion to itself.
+    units_per_row: without packing, how many documents make a row, whatever their length. smallest_row_count and
+    warmup_tokens: batches begin with `smallest_row_count` rows and grow to `row_count`, a multiple of `processes` at a
+    time, each size staying for a share of the tokens in proportion to itself.
     """
 
-    rows: int
+    row_count: int
     capacity: int
     buffer: int
     processes: int = 1
     units_per_row: int | None = None
-    smallest_rows: int | None = None
+    smallest_row_count: int | None = None
     warmup_tokens: int = 0
 
-    def rows_after(self, tokens: int) -> int:
+    def row_count_after(self, tokens: int) -> int:
         """Rows of the batch that begins after this many tokens."""
         if tokens >= self.warmup_tokens:
-            return self.rows
-        sizes = range(self.smallest_rows, self.rows, self.processes)
+            return self.row_count
+        sizes = range(self.smallest_row_count, self.row_count, self.processes)
         spent = 0.0
         for size in sizes:
             spent += self.warmup_tokens * size / sum(sizes)
             if tokens < spent:
                 return size
-        return self.rows
+        return self.row_count
 
 
 @dataclass
@@ -84,17 +84,17 @@ class Packer:
     def next_batch(self) -> tuple[list[list[Unit]], bool]:
         """The rows of the next batch, and whether it is the last of its epoch."""
         state, epoch = self.state, self.state.epoch
-        rows_wanted = self.geometry.rows_after(state.tokens)
-        rows = self.by_count(rows_wanted) if self.geometry.units_per_row else self.best_fit(rows_wanted)
+        row_count = self.geometry.row_count_after(state.tokens)
+        rows = self.by_count(row_count) if self.geometry.units_per_row else self.best_fit(row_count)
         state.batches += 1
         state.tokens += int(sum(self.lengths[unit] for row in rows for _, unit in row))
         if state.epoch == epoch and state.place == len(self.lengths) and not state.waiting:
             self.begin_epoch()
         return rows, state.epoch != epoch
 
-    def best_fit(self, rows_wanted: int) -> list[list[Unit]]:
+    def best_fit(self, row_count: int) -> list[list[Unit]]:
         """Each unit goes into the row where it leaves the least room. Those that fit nowhere come first next time."""
-        free = [(self.geometry.capacity, row) for row in range(rows_wanted)]
+        free = [(self.geometry.capacity, row) for row in range(row_count)]
         rows: list[list[Unit]] = [[] for _ in free]
         passed: list[Unit] = []
         while free and free[-1][0] >= self.shortest and len(passed) <= self.geometry.buffer:
@@ -124,9 +124,9 @@ class Packer:
             heapq.heappush(heap, (filled + int(self.lengths[unit[1]]), row))
         return even if max(heap)[0] <= self.geometry.capacity else rows
 
-    def by_count(self, rows_wanted: int) -> list[list[Unit]]:
+    def by_count(self, row_count: int) -> list[list[Unit]]:
         """Rows of `units_per_row` units, in order."""
-        rows: list[list[Unit]] = [[] for _ in range(rows_wanted)]
+        rows: list[list[Unit]] = [[] for _ in range(row_count)]
         for row in rows:
             while len(row) < self.geometry.units_per_row and (unit := self.next_unit()) is not None:
                 row.append(unit)

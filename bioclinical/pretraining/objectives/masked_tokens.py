@@ -1,12 +1,20 @@
-"""Masked language modelling: which tokens of a document are predicted, and what the model sees in their place."""
+"""Masked language modelling: some tokens of a document are hidden and predicted from the others."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch.nn.functional as F
+from composer.metrics.nlp import LanguageCrossEntropy, LanguagePerplexity, MaskedAccuracy
+from torch import Tensor, nn
+from torchmetrics import Metric
 from transformers import PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
-from bioclinical.modeling.modernbert import IGNORED_LABEL
+from bioclinical.modeling.labels import IGNORED_LABEL
+from bioclinical.pretraining.architectures import Architecture
+from bioclinical.pretraining.data.rows import Example, Row
+from bioclinical.pretraining.recipe import schema
 
 
 @dataclass(frozen=True)
@@ -37,8 +45,8 @@ class Masking:
             maskable[tokenizer.all_special_ids] = False
         return cls(probability, tokenizer.mask_token_id, maskable, np.flatnonzero(ordinary), seed)
 
-    def apply(self, ids: np.ndarray, epoch: int, document: int, window: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs and labels (-100 where nothing is predicted) of one document, int64.
+    def __call__(self, ids: np.ndarray, epoch: int, document: int, window: int = 0) -> Example:
+        """The target `labels` holds the masked ids, and -100 where nothing is predicted.
 
         A pure function of the seed, the epoch and the document (and its window): the same on every rank and in every
         row.
@@ -53,4 +61,51 @@ class Masking:
         inputs[masked] = self.mask_id
         replaced = chosen & ~masked & (draw < 0.9 * self.probability)
         inputs[replaced] = replacements[replaced]
-        return inputs, labels
+        return Example(inputs, {"labels": labels}, {"masked_tokens": int(chosen.sum())})
+
+
+class MaskedTokens:
+    """One network with a masked-language-model head; the loss is the mean cross-entropy over masked tokens."""
+
+    terms = {"masked_tokens": 1.0}  # noqa: RUF012 (never changed)
+    exported = {"": "model"}  # noqa: RUF012
+
+    def __init__(self, keys: schema.MaskedTokens, architecture: Architecture, tokenizer: PreTrainedTokenizerFast):
+        self.architecture = architecture
+        self.tokenizer = tokenizer
+        self.vocabulary = architecture.config.vocab_size
+
+    def examples(self, dataset: schema.Dataset) -> Masking:
+        return Masking.of(
+            self.tokenizer,
+            self.vocabulary,
+            dataset.mlm_probability,
+            dataset.shuffle_seed,
+            dataset.mask_special_tokens,
+        )
+
+    def networks(self, seed: int) -> dict[str, nn.Module]:
+        return {"model": self.architecture.new_model(seed)}
+
+    def loss_sums(self, networks: Mapping[str, nn.Module], row: Row) -> dict[str, Tensor]:
+        logits, labels = self.predictions(networks, row)
+        return {"masked_tokens": F.cross_entropy(logits.float(), labels, reduction="sum")}
+
+    def predictions(self, networks: Mapping[str, nn.Module], row: Row) -> tuple[Tensor, Tensor]:
+        """Logits (masked, vocabulary) and labels (masked,): only masked positions ever reach the vocabulary."""
+        labels = row["targets"]["labels"]
+        masked = (labels != IGNORED_LABEL).nonzero().flatten()
+        hidden = self.architecture.encode(networks["model"], row)
+        return self.architecture.vocabulary_logits(networks["model"], hidden[masked]), labels[masked]
+
+    def metrics(self) -> dict[str, Metric]:
+        metrics = (LanguageCrossEntropy(), LanguagePerplexity(), MaskedAccuracy())
+        return {type(metric).__name__: metric for metric in metrics}
+
+    def update(self, metric: Metric, predictions: tuple[Tensor, Tensor]) -> int:
+        logits, labels = predictions
+        metric.update(logits.float(), labels)
+        return len(labels)
+
+    def training_flops(self, networks: Mapping[str, nn.Module], row: Row) -> float | None:
+        return self.architecture.training_flops(networks["model"], row, row["weights"]["masked_tokens"])

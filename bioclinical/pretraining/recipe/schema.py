@@ -1,234 +1,388 @@
-"""Every key of a pre-training YAML: its type and default, the values that can be expressed, or why it has no effect.
+"""Every key of a pre-training recipe: type, default, range, the values that can be expressed, or why it has no effect.
 
-The schema is ModernBERT's. Three kinds of keys: those that change what is built; those that Hugging Face's ModernBERT
-or this trainer can express in certain values only (`only`); and those that are accepted, because published recipes
-carry them, but change nothing (`no_effect`, a closed list).
+The keys are those of ModernBERT's YAMLs, extended by `objective` and `model.architecture`. A loaded recipe is a
+`Recipe`, made of the sections below. A new objective or architecture adds its section here and its name to OBJECTIVES
+or ARCHITECTURES.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-REQUIRED = object()
-TIME = "a duration such as 1_000_000tok, 500ba or 20_000sp"
+from bioclinical.pretraining.recipe.duration import Duration
+from bioclinical.pretraining.recipe.keys import anchor, fixed, key, unused
 
-
-@dataclass(frozen=True)
-class Key:
-    """One key. kind: bool, int, float, str, list, dict or TIME; a default of None also allows an empty value."""
-
-    kind: Any
-    default: Any = REQUIRED
-    only: tuple[Any, ...] = ()
-    no_effect: str = ""
-
-
-def anchor(kind: Any) -> Key:
-    return Key(kind, None, no_effect="only a name for ${...} elsewhere in the file")
-
-
-def fixed(kind: Any, *values: Any) -> Key:
-    """A key with one or more expressible values, the first being the default."""
-    return Key(kind, values[0], only=values)
-
-
-def unused(kind: Any, why: str) -> Key:
-    return Key(kind, None, no_effect=why)
-
-
-TOP = {
-    "data_local": anchor(str),
-    "data_remote": anchor(str),
-    "max_seq_len": anchor(int),
-    "tokenizer_name": anchor(str),
-    "mlm_probability": anchor(float),
-    "run_name": Key(str),
-    "seed": Key(int),
-    "model": Key(dict),
-    "train_loader": Key(dict),
-    "eval_loader": Key(dict, None),
-    "scheduler": Key(dict),
-    "optimizer": Key(dict),
-    "max_duration": Key(TIME),
-    "eval_interval": Key(TIME),
-    "global_train_batch_size": Key(int),
-    "global_eval_batch_size": Key(int, None),
-    "device_train_microbatch_size": Key(int),
-    "device_eval_batch_size": unused(int, "follows from global_eval_batch_size"),
-    "device_eval_microbatch_size": Key(int, None),
-    "train_subset_num_batches": Key(int, -1),
-    "eval_subset_num_batches": Key(int, -1),
-    "count_padding_tokens": Key(bool, True),
-    "precision": fixed(str, "amp_bf16", "amp_fp16", "fp32"),
-    "device": Key(str, None, only=(None, "cpu", "gpu")),
-    "progress_bar": Key(bool, False),
-    "log_to_console": Key(bool, True),
-    "console_log_interval": Key(TIME, "1ba"),
-    "python_log_level": Key(str, None),
-    "callbacks": Key(dict, {}),
-    "loggers": Key(dict, {}),
-    "algorithms": Key(dict, {}),
-    "save_folder": Key(str),
-    "save_interval": Key(TIME, "1000ba"),
-    "save_num_checkpoints_to_keep": Key(int, -1),
-    "save_overwrite": unused(bool, "a run folder is continued with autoresume or refused, never overwritten"),
-    "load_path": Key(str, None),
-    "load_weights_only": Key(bool, False),
-    "autoresume": Key(bool, False),
-    "auto_resume": unused(bool, "ModernBERT's recipes mention it in a comment; the key is autoresume"),
-    "reset_time": Key(bool, False),
-    "restart_override": Key(bool, False),
-    "trust_checkpoint": Key(bool, False),
-    "fsdp_config": fixed(dict, None),
-    "compile_config": fixed(dict, None),
-    "init_from_checkpoint": fixed(dict, None),
-    "n_gpus": unused(int, "counted at run time"),
-    "device_train_batch_size": unused(int, "follows from global_train_batch_size"),
-}
-
-MODEL = {
-    "name": fixed(str, "flex_bert"),
-    "pretrained_model_name": unused(str, "ModernBERT read defaults of another model from it; the config is complete"),
-    "pretrained_checkpoint": fixed(str, None),
-    "tokenizer_name": Key(str),
-    "gradient_checkpointing": Key(bool, False),
-    "recompute_metric_loss": unused(bool, "train metrics are never computed twice here"),
-    "disable_train_metrics": unused(bool, "no metric but the loss is computed while training"),
-    "attention_backend": Key(str, "auto"),
-    "model_config": Key(dict),
-}
-
+LARGEST_SEED = 2**32 - 2**16  # NumPy takes 32 bits, and every process adds its number
+WIDEST, LONGEST, MOST = 32_768, 1_048_576, 1_000_000
+KERNEL = "the kernel is chosen at run time, or by model.attention_backend"
 PACKED = "documents are always packed, never padded"
-MODEL_CONFIG = {
-    "vocab_size": Key(int),
-    "hidden_size": Key(int),
-    "intermediate_size": Key(int),
-    "num_hidden_layers": Key(int),
-    "num_attention_heads": Key(int),
-    "hidden_act": Key(str, "gelu"),
-    "head_pred_act": Key(str, "gelu"),
-    "head_pred_bias": Key(bool, False),
-    "head_pred_dropout": fixed(float, 0.0),
-    "head_pred_norm": fixed(bool, True),
-    "attention_layer": fixed(str, "rope"),
-    "attention_probs_dropout_prob": Key(float, 0.0),
-    "attn_out_bias": Key(bool, False),
-    "attn_out_dropout_prob": Key(float, 0.0),
-    "attn_qkv_bias": Key(bool, False),
-    "bert_layer": fixed(str, "prenorm"),
-    "decoder_bias": Key(bool, True),
-    "embed_dropout_prob": Key(float, 0.0),
-    "embed_norm": fixed(bool, True),
-    "embedding_layer": fixed(str, "sans_pos"),
-    "encoder_layer": fixed(str, "base"),
-    "final_norm": fixed(bool, True),
-    "global_attn_every_n_layers": Key(int),
-    "init_cutoff_factor": Key(float, 2.0),
-    "init_method": fixed(str, "full_megatron"),
-    "init_small_embedding": fixed(bool, False),
-    "init_std": Key(float, 0.02),
-    "initial_attention_layer": fixed(str, None),
-    "initial_bert_layer": fixed(str, None),
-    "initial_mlp_layer": fixed(str, None),
-    "num_initial_layers": unused(int, "there are no other initial layers"),
-    "local_attn_rotary_emb_base": Key(float, -1.0),
-    "local_attn_rotary_emb_dim": fixed(int, None),
-    "loss_function": fixed(str, "cross_entropy", "fa_cross_entropy"),
-    "loss_kwargs": fixed(dict, {}, {"reduction": "mean"}),
-    "masked_prediction": unused(bool, "only masked positions ever reach the vocabulary"),
-    "mlp_dropout_prob": Key(float, 0.0),
-    "mlp_in_bias": Key(bool, False),
-    "mlp_layer": fixed(str, "glu"),
-    "mlp_out_bias": Key(bool, False),
-    "normalization": fixed(str, "layernorm"),
-    "norm_kwargs": Key(dict, {}),
-    "compile_model": Key(bool, False),
-    "rotary_emb_base": Key(float, 10_000.0),
-    "rotary_emb_dim": fixed(int, None),
-    "rotary_emb_interleaved": fixed(bool, False),
-    "rotary_emb_scale_base": fixed(float, None),
-    "skip_first_prenorm": fixed(bool, True),
-    "sliding_window": Key(int),
-    "activation_function": unused(str, "hidden_act and head_pred_act decide"),
-    "allow_embedding_resizing": unused(bool, "vocab_size is taken as written"),
-    "deterministic_fa2": unused(bool, "seeds make a run repeatable as far as the kernels do"),
-    "pad_logits": unused(bool, PACKED),
-    "padding": unused(str, PACKED),
-    "unpad_embeddings": unused(bool, PACKED),
-    "use_fa2": unused(bool, "the kernel is chosen at run time, or by model.attention_backend"),
-    "use_sdpa_attn_mask": unused(bool, "the kernel is chosen at run time, or by model.attention_backend"),
+
+
+def share(default: float) -> Any:
+    """A probability that is not 1."""
+    return key(default, at_least=0, below=1)
+
+
+def size(largest: int) -> Any:
+    return key(at_least=1, at_most=largest)
+
+
+# --- model ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModernBertConfig:
+    """model.model_config of `architecture: modernbert`, in the words of ModernBERT's training code (FlexBERT)."""
+
+    vocab_size: int = size(MOST * 10)
+    hidden_size: int = size(WIDEST)
+    intermediate_size: int = size(8 * WIDEST)
+    num_hidden_layers: int = size(1024)
+    num_attention_heads: int = size(1024)
+    hidden_act: str = key("gelu")
+    head_pred_act: str = key("gelu")
+    head_pred_bias: bool = key(False)
+    head_pred_dropout: float = fixed(0.0)
+    head_pred_norm: bool = fixed(True)
+    attention_layer: str = fixed("rope")
+    attention_probs_dropout_prob: float = share(0.0)
+    attn_out_bias: bool = key(False)
+    attn_out_dropout_prob: float = share(0.0)
+    attn_qkv_bias: bool = key(False)
+    bert_layer: str = fixed("prenorm")
+    decoder_bias: bool = key(True)
+    embed_dropout_prob: float = share(0.0)
+    embed_norm: bool = fixed(True)
+    embedding_layer: str = fixed("sans_pos")
+    encoder_layer: str = fixed("base")
+    final_norm: bool = fixed(True)
+    global_attn_every_n_layers: int = key(at_least=1, also=(-1,))
+    init_cutoff_factor: float = key(2.0, above=0)
+    init_method: str = fixed("full_megatron")
+    init_small_embedding: bool = fixed(False)
+    init_std: float = key(0.02, above=0)
+    initial_attention_layer: str | None = fixed(None)
+    initial_bert_layer: str | None = fixed(None)
+    initial_mlp_layer: str | None = fixed(None)
+    num_initial_layers: int | None = unused("there are no other initial layers")
+    local_attn_rotary_emb_base: float = key(-1.0, above=0, also=(-1,), why="-1: as rotary_emb_base")
+    local_attn_rotary_emb_dim: int | None = fixed(None)
+    loss_function: str = fixed("cross_entropy", "fa_cross_entropy")
+    loss_kwargs: dict[str, Any] = fixed({}, {"reduction": "mean"})
+    masked_prediction: bool | None = unused("only masked positions ever reach the vocabulary")
+    mlp_dropout_prob: float = share(0.0)
+    mlp_in_bias: bool = key(False)
+    mlp_layer: str = fixed("glu")
+    mlp_out_bias: bool = key(False)
+    normalization: str = fixed("layernorm")
+    norm_kwargs: dict[str, Any] = key({})
+    compile_model: bool = key(False)
+    rotary_emb_base: float = key(10_000.0, above=0)
+    rotary_emb_dim: int | None = fixed(None)
+    rotary_emb_interleaved: bool = fixed(False)
+    rotary_emb_scale_base: float | None = fixed(None)
+    skip_first_prenorm: bool = fixed(True)
+    sliding_window: int = key(at_least=2, at_most=LONGEST, also=(-1,), why="-1: every layer is global")
+    activation_function: str | None = unused("hidden_act and head_pred_act decide")
+    allow_embedding_resizing: bool | None = unused("vocab_size is taken as written")
+    deterministic_fa2: bool | None = unused("seeds make a run repeatable as far as the kernels do")
+    pad_logits: bool | None = unused(PACKED)
+    padding: str | None = unused(PACKED)
+    unpad_embeddings: bool | None = unused(PACKED)
+    use_fa2: bool | None = unused(KERNEL)
+    use_sdpa_attn_mask: bool | None = unused(KERNEL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BertConfig:
+    """model.model_config of a padded encoder, in the words of its Hugging Face config; here BERT's.
+
+    max_position_embeddings: null for as many as the longest document needs.
+    """
+
+    vocab_size: int = size(MOST * 10)
+    hidden_size: int = size(WIDEST)
+    intermediate_size: int = size(8 * WIDEST)
+    num_hidden_layers: int = size(1024)
+    num_attention_heads: int = size(1024)
+    hidden_act: str = key("gelu")
+    hidden_dropout_prob: float = share(0.1)
+    attention_probs_dropout_prob: float = share(0.1)
+    max_position_embeddings: int | None = key(None, at_least=4, at_most=LONGEST)
+    type_vocab_size: int = key(2, at_least=0, at_most=MOST)
+    initializer_range: float = key(0.02, above=0)
+    layer_norm_eps: float = key(1e-12, above=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobertaConfig(BertConfig):
+    """Its positions are numbered from pad_token_id + 1, so that a table for 512 tokens has 514 rows."""
+
+    type_vocab_size: int = key(1, at_least=1, at_most=MOST)
+    layer_norm_eps: float = key(1e-5, above=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElectraConfig(BertConfig):
+    embedding_size: int = size(WIDEST)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlbertConfig(BertConfig):
+    """num_hidden_groups: how many layers have weights of their own; all others repeat them."""
+
+    hidden_act: str = key("gelu_new")
+    hidden_dropout_prob: float = share(0.0)
+    attention_probs_dropout_prob: float = share(0.0)
+    embedding_size: int = size(WIDEST)
+    num_hidden_groups: int = key(1, at_least=1, at_most=1024)
+    inner_group_num: int = key(1, at_least=1, at_most=1024)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DebertaV2Config(BertConfig):
+    type_vocab_size: int = key(0, at_least=0, at_most=MOST)
+    layer_norm_eps: float = key(1e-7, above=0)
+    relative_attention: bool = key(True)
+    position_biased_input: bool = key(False)
+    pos_att_type: list[str] = key(["p2c", "c2p"])
+    position_buckets: int = key(256, at_least=2, at_most=LONGEST, also=(-1,))
+    max_relative_positions: int = key(-1, at_least=1, at_most=LONGEST, also=(-1,))
+    share_att_key: bool = key(True)
+    norm_rel_ebd: str = key("layer_norm", only=("layer_norm", "none"))
+
+
+ARCHITECTURES = {
+    "modernbert": ModernBertConfig,
+    "bert": BertConfig,
+    "roberta": RobertaConfig,
+    "electra": ElectraConfig,
+    "albert": AlbertConfig,
+    "deberta-v2": DebertaV2Config,
 }
 
-LOADER = {
-    "name": fixed(str, "text"),
-    "dataset": Key(dict),
-    "drop_last": Key(bool),
-    "num_workers": Key(int),
-    "pin_memory": Key(bool, True),
-    "prefetch_factor": Key(int, 2),
-    "persistent_workers": unused(bool, "workers live as long as the loader"),
-    "timeout": Key(float, 0),
-    "sequence_packing": Key(bool, False),
-    "packing_buffer_size": Key(int, None),
-    "packing_prefetch_factor": unused(int, "prefetch_factor counts whole packed batches"),
-    "batch_size_warmup_min_size": Key(int, None),
-    "batch_size_warmup_tokens": Key(TIME, None),
-}
 
-DATASET = {
-    "local": Key(str),
-    "remote": fixed(str, None),
-    "split": Key(str),
-    "tokenizer_name": unused(str, "model.tokenizer_name is the tokenizer"),
-    "max_seq_len": Key(int),
-    "shuffle": Key(bool, False),
-    "shuffle_seed": Key(int, 42),
-    "mlm_probability": Key(float),
-    "mask_special_tokens": Key(bool, False),
-    "streaming": fixed(bool, False),
-}
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    name: str | None = fixed(None, "flex_bert", why="model.architecture tells which network it is")
+    architecture: str = fixed(*ARCHITECTURES)
+    pretrained_model_name: str | None = unused("ModernBERT read another model's defaults; the config is complete")
+    pretrained_checkpoint: str | None = fixed(None)
+    tokenizer_name: str = key()
+    gradient_checkpointing: bool = key(False)
+    recompute_metric_loss: bool | None = unused("train metrics are never computed twice here")
+    disable_train_metrics: bool | None = unused("no metric but the loss is computed while training")
+    attention_backend: str = key("auto")
+    model_config: ModernBertConfig | BertConfig = key(variants=ARCHITECTURES, selector="architecture", beside=True)
 
-OPTIMIZER = {
-    "name": fixed(str, "decoupled_stableadamw", "stableadamw", "decoupled_adamw", "adamw"),
-    "lr": Key(float),
-    "betas": Key(list),
-    "eps": Key(float),
-    "weight_decay": Key(float),
-    "filter_bias_norm_wd": Key(bool, False),
-    "log_grad_norm": unused(bool, "the gradient norm is always computed; the log_grad_norm callback logs it"),
-}
 
-FRACTION = "a duration such as 1_000_000tok or 0.1dur"
+# --- objective ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskedTokens:
+    """Predict masked tokens; how many is said per loader: dataset.mlm_probability, dataset.mask_special_tokens."""
+
+    name: str = key()
+
+
+OBJECTIVES = {"masked_tokens": MaskedTokens}
+
+
+# --- data ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    local: str = key()
+    remote: str | None = fixed(None)
+    split: str = key()
+    tokenizer_name: str | None = unused("model.tokenizer_name is the tokenizer")
+    max_seq_len: int = key(at_least=3, at_most=LONGEST)
+    shuffle: bool = key(False)
+    shuffle_seed: int = key(42, at_least=0, at_most=LARGEST_SEED)
+    mlm_probability: float = key(above=0, below=1)
+    mask_special_tokens: bool = key(False)
+    streaming: bool = fixed(False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loader:
+    name: str = fixed("text")
+    dataset: Dataset = key()
+    drop_last: bool = key()
+    num_workers: int = key(at_least=0, at_most=MOST)
+    pin_memory: bool = key(True)
+    prefetch_factor: int = key(2, at_least=1, at_most=1024)
+    persistent_workers: bool | None = unused("workers live as long as the loader")
+    timeout: float = key(0.0, at_least=0)
+    sequence_packing: bool = key(False)
+    packing_buffer_size: int | None = key(None, at_least=1)
+    packing_prefetch_factor: int | None = unused("prefetch_factor counts whole packed batches")
+    batch_size_warmup_min_size: int | None = key(None, at_least=1)
+    batch_size_warmup_tokens: Duration | None = key(None)
+
+
+# --- optimizer, schedule ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizer:
+    name: str = fixed("decoupled_stableadamw", "stableadamw", "decoupled_adamw", "adamw")
+    lr: float = key(above=0)
+    betas: tuple[float, float] = key(at_least=0, below=1)
+    eps: float = key(at_least=0)
+    weight_decay: float = key(at_least=0)
+    filter_bias_norm_wd: bool = key(False)
+    log_grad_norm: bool | None = unused("the gradient norm is always computed; the log_grad_norm callback logs it")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConstantWithWarmup:
+    name: str = key()
+    t_warmup: Duration = key(fractions=True)
+    t_max: Duration | None = unused("the schedule has no end")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearDecayWithWarmup:
+    name: str = key()
+    t_warmup: Duration = key(fractions=True)
+    alpha_f: float = key(0.0, at_least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CosineWithWarmup(LinearDecayWithWarmup):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmupStableDecay:
+    name: str = key()
+    t_warmup: Duration = key(fractions=True)
+    alpha_f: float = key(0.0, at_least=0)
+    t_decay: Duration = key("0.1dur", fractions=True)
+    t_max: Duration | None = unused("always max_duration")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneMinusSqrt:
+    name: str = key()
+    t_decay: Duration = key("0.1dur", fractions=True)
+    t_max: Duration = key("1dur", fractions=True)
+    alpha_f: float = key(0.1, at_least=0)
+
+
+Schedule = ConstantWithWarmup | LinearDecayWithWarmup | CosineWithWarmup | WarmupStableDecay | OneMinusSqrt
 SCHEDULERS = {
-    "constant_with_warmup": {"t_warmup": Key(FRACTION), "t_max": unused(FRACTION, "the schedule has no end")},
-    "linear_decay_with_warmup": {"t_warmup": Key(FRACTION), "alpha_f": Key(float, 0.0)},
-    "cosine_with_warmup": {"t_warmup": Key(FRACTION), "alpha_f": Key(float, 0.0)},
-    "warmup_stable_decay": {
-        "t_warmup": Key(FRACTION),
-        "alpha_f": Key(float, 0.0),
-        "t_decay": Key(FRACTION, "0.1dur"),
-        "t_max": unused(FRACTION, "always max_duration"),
-    },
-    "one_minus_sqrt": {
-        "t_decay": Key(FRACTION, "0.1dur"),
-        "t_max": Key(FRACTION, "1dur"),
-        "alpha_f": Key(float, 0.1),
-    },
+    "constant_with_warmup": ConstantWithWarmup,
+    "linear_decay_with_warmup": LinearDecayWithWarmup,
+    "cosine_with_warmup": CosineWithWarmup,
+    "warmup_stable_decay": WarmupStableDecay,
+    "one_minus_sqrt": OneMinusSqrt,
 }
+
+
+# --- callbacks, loggers, algorithms ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoOptions:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedMonitor:
+    window_size: int = key(1, at_least=1)
+    gpu_flops_available: float | None = key(None, above=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduledGC:
+    batch_interval: int = key(100_000, at_least=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogGradNorm:
+    batch_log_interval: int = key(10, at_least=1)
+    log_optimizer_metrics: bool | None = unused("the gradient norm is all that is logged")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackingEfficiency:
+    log_interval: int = key(10, at_least=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientClipping:
+    clipping_type: str = fixed("norm", "value")
+    clipping_threshold: float = key(above=0)
+
 
 CALLBACKS = {
-    "speed_monitor": {"window_size": Key(int, 1), "gpu_flops_available": Key(float, None)},
-    "lr_monitor": {},
-    "scheduled_gc": {"batch_interval": Key(int, 100_000)},
-    "log_grad_norm": {
-        "batch_log_interval": Key(int, 10),
-        "log_optimizer_metrics": unused(bool, "the gradient norm is all that is logged"),
-    },
-    "packing_efficiency": {"log_interval": Key(int, 10)},
-    "dataloader_speed": {},
-    "memory_monitor": {},
-    "runtime_estimator": {},
-    "optimizer_monitor": {},
+    "speed_monitor": SpeedMonitor,
+    "lr_monitor": NoOptions,
+    "scheduled_gc": ScheduledGC,
+    "log_grad_norm": LogGradNorm,
+    "packing_efficiency": PackingEfficiency,
+    "dataloader_speed": NoOptions,
+    "memory_monitor": NoOptions,
+    "runtime_estimator": NoOptions,
+    "optimizer_monitor": NoOptions,
 }
-
 LOGGERS = {"wandb": None, "tensorboard": None, "file_logger": None}  # their own keyword arguments pass through
-ALGORITHMS = {"gradient_clipping": {"clipping_type": fixed(str, "norm", "value"), "clipping_threshold": Key(float)}}
+ALGORITHMS = {"gradient_clipping": GradientClipping}
+
+
+# --- the whole recipe ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    data_local: str | None = anchor()
+    data_remote: str | None = anchor()
+    max_seq_len: int | None = anchor()
+    tokenizer_name: str | None = anchor()
+    mlm_probability: float | None = anchor()
+    run_name: str = key()
+    seed: int = key(at_least=0, at_most=LARGEST_SEED)
+    objective: MaskedTokens = key({"name": "masked_tokens"}, variants=OBJECTIVES)
+    model: Model = key()
+    train_loader: Loader = key()
+    eval_loader: Loader | None = key(None)
+    scheduler: Schedule = key(variants=SCHEDULERS)
+    optimizer: Optimizer = key()
+    max_duration: Duration = key(above=0)
+    eval_interval: Duration = key(above=0)
+    global_train_batch_size: int = size(MOST)
+    global_eval_batch_size: int | None = key(None, at_least=1, at_most=MOST)
+    device_train_microbatch_size: int = size(MOST)
+    device_eval_batch_size: int | None = unused("follows from global_eval_batch_size")
+    device_eval_microbatch_size: int | None = key(None, at_least=1, at_most=MOST)
+    train_subset_num_batches: int = key(-1, at_least=1, also=(-1,), why="-1: all")
+    eval_subset_num_batches: int = key(-1, at_least=1, also=(-1,), why="-1: all")
+    count_padding_tokens: bool = key(True)
+    precision: str = fixed("amp_bf16", "amp_fp16", "fp32")
+    device: str | None = fixed(None, "cpu", "gpu")
+    progress_bar: bool = key(False)
+    log_to_console: bool = key(True)
+    console_log_interval: Duration = key("1ba", above=0)
+    python_log_level: str | None = key(None)
+    callbacks: dict[str, Any] = key({}, parts=CALLBACKS)
+    loggers: dict[str, Any] = key({}, parts=LOGGERS)
+    algorithms: dict[str, Any] = key({}, parts=ALGORITHMS)
+    save_folder: str = key()
+    save_interval: Duration = key("1000ba", above=0)
+    save_num_checkpoints_to_keep: int = key(-1, at_least=-1)
+    save_overwrite: bool | None = unused("a run folder is continued with autoresume or refused, never overwritten")
+    load_path: str | None = key(None)
+    load_weights_only: bool = key(False)
+    autoresume: bool = key(False)
+    auto_resume: bool | None = unused("ModernBERT's recipes mention it in a comment; the key is autoresume")
+    reset_time: bool = key(False)
+    restart_override: bool = key(False)
+    trust_checkpoint: bool = key(False)
+    fsdp_config: dict | None = fixed(None)
+    compile_config: dict | None = fixed(None)
+    init_from_checkpoint: dict | None = fixed(None)
+    n_gpus: int | None = unused("counted at run time")
+    device_train_batch_size: int | None = unused("follows from global_train_batch_size")

@@ -8,11 +8,15 @@ import torch
 from composer.callbacks import LRMonitor, MemoryMonitor, OptimizerMonitor, RuntimeEstimator, SpeedMonitor
 from composer.core import Callback, Precision, State
 from composer.loggers import Logger
-from omegaconf import DictConfig
+from composer.utils import dist
 from torch import Tensor
+from torch.nn.utils import get_total_norm
 
 from bioclinical.errors import RunFailed
-from bioclinical.pretraining.training.optimizer import gradient_norm
+from bioclinical.pretraining.architectures import Architecture
+from bioclinical.pretraining.objectives import Objective
+from bioclinical.pretraining.recipe.schema import Recipe
+from bioclinical.pretraining.training.composer_model import total_of
 
 COMPOSERS = {
     "speed_monitor": SpeedMonitor,
@@ -35,10 +39,10 @@ class GradientGuard(Callback):
 
     def after_loss(self, state: State, logger: Logger) -> None:
         (row,) = state.batch["rows"]
-        self.losses.append((state.loss.detach(), row["documents"]))
+        self.losses.append((total_of(state.loss).detach(), row["documents"]))
 
     def after_train_batch(self, state: State, logger: Logger) -> None:
-        norm = gradient_norm(state.model.parameters())
+        norm = get_total_norm([one.grad for one in state.model.parameters() if one.grad is not None])
         losses, self.losses = self.losses, []
         *values, norm = torch.stack([*(loss.float() for loss, _ in losses), norm.float()]).tolist()
         if state.precision != Precision.AMP_FP16 and not all(map(math.isfinite, (*values, norm))):
@@ -59,6 +63,35 @@ def describe(state: State, losses: list[float], norm: float, documents: list[lis
         f"batch {batch}: {where}; the step was not taken and the last checkpoint is intact. Lower the learning rate, "
         "look at the documents (inspect_mds.py), or continue from an earlier checkpoint"
     )
+
+
+class TermTotals(Callback):
+    """Tells each row how many positions every term of the loss has in the whole batch of all processes."""
+
+    def batch_start(self, state: State, logger: Logger) -> None:
+        rows = state.batch["rows"]
+        names = [*rows[0]["weights"], "loss_weight"]
+        counts = [
+            [row["loss_weight"] if name == "loss_weight" else row["weights"][name] for name in names] for row in rows
+        ]
+        totals = state.device.tensor_to_device(torch.tensor(counts).sum(0))
+        dist.all_reduce(totals, reduce_operation="SUM")
+        for row in rows:
+            row["term_totals"] = dict(zip(names, totals.tolist()))
+
+
+class PaddedShare(Callback):
+    """Logs which share of the positions that this process computes is padding."""
+
+    def __init__(self, architecture: Architecture, log_interval: int):
+        self.architecture = architecture
+        self.log_interval = log_interval
+
+    def batch_start(self, state: State, logger: Logger) -> None:
+        if state.timestamp.batch.value % self.log_interval == 0:
+            lengths = [torch.diff(row["cu_seqlens"]).tolist() for row in state.batch["rows"]]
+            computed = sum(map(self.architecture.computed_tokens, lengths))
+            logger.log_metrics({"trainer/padded_share": 1 - sum(map(sum, lengths)) / computed})
 
 
 class PackingEfficiency(Callback):
@@ -111,18 +144,24 @@ class DataloaderSpeed(Callback):
         logger.log_metrics({"throughput/batch_serve_time_ms": 1000 * (time.perf_counter() - self.asked)})
 
 
-def build_callbacks(config: DictConfig, row_capacity: int) -> list[Callback]:
-    """The callbacks of a config's section `callbacks`; the gradient guard is always among them."""
-    own = {
-        "packing_efficiency": lambda options: PackingEfficiency(row_capacity, options.log_interval),
-        "scheduled_gc": lambda options: ScheduledGC(options.batch_interval),
-        "dataloader_speed": lambda options: DataloaderSpeed(),
-    }
-    log_norm = config.get("log_grad_norm")
+def build_callbacks(
+    recipe: Recipe, architecture: Architecture, objective: Objective, row_capacity: int
+) -> list[Callback]:
+    """The callbacks of the section `callbacks`; the gradient guard is always among them."""
+    section = recipe.callbacks
+    log_norm = section.get("log_grad_norm")
     callbacks: list[Callback] = [GradientGuard(log_norm.batch_log_interval if log_norm else None)]
-    for name, options in config.items():
+    if len(objective.terms) > 1:
+        callbacks.append(TermTotals())
+    for name, options in section.items():
         if name in COMPOSERS:
-            callbacks.append(COMPOSERS[name](**options))
-        elif name in own:
-            callbacks.append(own[name](options))
+            callbacks.append(COMPOSERS[name](**vars(options)))
+        elif name == "packing_efficiency":
+            callbacks.append(PackingEfficiency(row_capacity, options.log_interval))
+            if architecture.is_padded:
+                callbacks.append(PaddedShare(architecture, options.log_interval))
+        elif name == "scheduled_gc":
+            callbacks.append(ScheduledGC(options.batch_interval))
+        elif name == "dataloader_speed":
+            callbacks.append(DataloaderSpeed())
     return callbacks

@@ -1,75 +1,75 @@
-"""The masked language model as Composer trains it: packed rows in, loss per masked token out."""
+"""An objective and its networks as Composer trains them: rows in, loss out."""
 
 from typing import Any
 
-import torch
-from composer.metrics.nlp import LanguageCrossEntropy, LanguagePerplexity, MaskedAccuracy
 from composer.models import ComposerModel
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric
-from transformers import ModernBertForMaskedLM
 
-from bioclinical.modeling.modernbert import encode, layer_kinds, masked_logits, mlm_loss
+from bioclinical.pretraining.data.rows import Batch, Row
+from bioclinical.pretraining.objectives import Objective
 
 
-class PackedMaskedLM(ComposerModel):
-    """ModernBertForMaskedLM over rows of packed documents; its parameters are named model.model.*, model.head.*, ...
+class TrainedModel(ComposerModel):
+    """Networks are attributes by their names, so that parameters are named model.<Hugging Face's name>, and so on.
 
-    The loss is the mean over masked tokens; Composer weights the rows of all processes by their masked tokens
-    (accumulate_train_batch_on_tokens). Metrics, too, are means over tokens.
+    Composer weights the rows of all processes by their loss_weight (accumulate_train_batch_on_tokens).
     """
 
-    def __init__(self, model: ModernBertForMaskedLM, backend: str):
+    def __init__(self, objective: Objective, networks: dict[str, nn.Module]):
         super().__init__()
-        self.model = model
-        self.backend = backend
-        self.metrics = {metric.__class__.__name__: metric for metric in eval_metrics()}
+        self.objective = objective
+        self.names = tuple(networks)
+        for name, network in networks.items():
+            setattr(self, name, network)
+        self.metrics = objective.metrics()
 
-    def hidden_states(self, row: dict[str, Any]) -> Tensor:
-        return encode(self.model.base_model, row["input_ids"], row["cu_seqlens"], row["max_seqlen"], self.backend)
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        return {name: getattr(self, name) for name in self.names}
 
-    def forward(self, batch: dict[str, Any]) -> Tensor:
-        """Mean cross-entropy over the masked tokens of the batch's only row."""
+    def forward(self, batch: Batch) -> Tensor | dict[str, Tensor]:
+        """The loss of the batch's only row; with several terms also each of them."""
         (row,) = batch["rows"]
-        total, count = mlm_loss(self.model, self.hidden_states(row), row["labels"])
-        return total / count.clamp(min=1)
+        sums = self.objective.loss_sums(self.networks, row)
+        if row["is_silent"]:
+            sums = {term: 0.0 * value for term, value in sums.items()}  # still a gradient, as DDP needs
+        return row_loss(sums, row, self.objective.terms)
 
-    def loss(self, outputs: Tensor, batch: dict[str, Any]) -> Tensor:
+    def loss(self, outputs: Tensor | dict[str, Tensor], batch: Batch) -> Tensor | dict[str, Tensor]:
         return outputs
 
-    def eval_forward(self, batch: dict[str, Any], outputs: Any = None) -> tuple[Tensor, Tensor]:
-        """Logits and labels of the masked tokens."""
+    def eval_forward(self, batch: Batch, outputs: Any = None) -> Any:
+        """What the metrics compare, for the batch's only row."""
         (row,) = batch["rows"]
-        return masked_logits(self.model, self.hidden_states(row), row["labels"])
+        return self.objective.predictions(self.networks, row)
 
     def get_metrics(self, is_train: bool = False) -> dict[str, Metric]:
         return {} if is_train else self.metrics
 
-    def update_metric(self, batch: dict[str, Any], outputs: tuple[Tensor, Tensor], metric: Metric) -> None:
-        logits, labels = outputs
-        metric.update(logits.float(), labels)
+    def update_metric(self, batch: Batch, outputs: Any, metric: Metric) -> None:
+        if not batch["rows"][0]["is_silent"]:
+            self.objective.update(metric, outputs)
 
-    def flops_per_batch(self, batch: dict[str, Any]) -> float:
-        """Floating point operations of one forward and backward pass, which is what model FLOPs utilisation counts."""
-        return sum(training_flops(self.model, row) for row in batch["rows"])
-
-
-def eval_metrics() -> list[Metric]:
-    return [LanguageCrossEntropy(), LanguagePerplexity(), MaskedAccuracy()]
+    def flops_per_batch(self, batch: Batch) -> float:
+        """Operations of one forward and backward pass, for model FLOPs utilisation; 0 where no formula tells."""
+        return sum(self.objective.training_flops(self.networks, row) or 0.0 for row in batch["rows"])
 
 
-def training_flops(model: ModernBertForMaskedLM, row: dict[str, Any]) -> float:
-    """Operations of one step over a row.
+def row_loss(sums: dict[str, Tensor], row: Row, terms: dict[str, float]) -> Tensor | dict[str, Tensor]:
+    """The row's part of the loss, such that Composer's mean over rows by loss_weight is the loss of the whole batch.
 
-    6 per weight and token (head and vocabulary: per masked token), 12 x hidden per pair of tokens that see each other.
+    One term: its mean over the row's positions. Several: coefficient x sum / positions in the whole batch (term_totals,
+    the row's own where it stands alone), under `total`, and each term without its coefficient under its name.
     """
-    config = model.config
-    hidden = config.hidden_size
-    layers = sum(weight.numel() for name, weight in model.model.layers.named_parameters() if weight.ndim == 2)
-    head = hidden * hidden + hidden * config.vocab_size
-    lengths = torch.diff(row["cu_seqlens"]).double().cpu()
-    pairs = 0.0
-    for kind in layer_kinds(config):
-        reach = lengths if None in kind.window else lengths.clamp(max=1 + sum(kind.window))
-        pairs += float((lengths * reach).sum())
-    return 6.0 * (layers * float(lengths.sum()) + head * row["loss_weight"]) + 12.0 * hidden * pairs
+    if len(terms) == 1:
+        ((term, coefficient),) = terms.items()
+        return coefficient * (sums[term] / max(row["loss_weight"], 1))
+    totals = row.get("term_totals") or {**row["weights"], "loss_weight": row["loss_weight"]}
+    scale = totals["loss_weight"] / max(row["loss_weight"], 1)
+    parts = {term: scale * value / max(totals[term], 1) for term, value in sums.items()}
+    return {"total": sum(coefficient * parts[term] for term, coefficient in terms.items()), **parts}
+
+
+def total_of(loss: Tensor | dict[str, Tensor]) -> Tensor:
+    return loss["total"] if isinstance(loss, dict) else loss

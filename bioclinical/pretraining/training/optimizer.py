@@ -4,19 +4,20 @@ from collections.abc import Iterable
 
 import torch
 from composer.optim import DecoupledAdamW
-from omegaconf import DictConfig
 from torch import Tensor, nn
 
+from bioclinical.pretraining.recipe.schema import Optimizer
 
-def build_optimizer(model: nn.Module, config: DictConfig) -> torch.optim.Optimizer:
-    """The optimizer of a config's section `optimizer`, over one or two parameter groups."""
-    groups = parameter_groups(model, config.weight_decay, config.filter_bias_norm_wd)
-    common = {"lr": config.lr, "betas": tuple(config.betas), "eps": config.eps, "weight_decay": config.weight_decay}
-    if config.name == "decoupled_adamw":
+
+def build_optimizer(model: nn.Module, section: Optimizer) -> torch.optim.Optimizer:
+    """The optimizer of a recipe's section, over one or two parameter groups."""
+    groups = parameter_groups(model, section.weight_decay, section.filter_bias_norm_wd)
+    common = {"lr": section.lr, "betas": section.betas, "eps": section.eps, "weight_decay": section.weight_decay}
+    if section.name == "decoupled_adamw":
         return DecoupledAdamW(groups, **common)
-    if config.name == "adamw":
+    if section.name == "adamw":
         return torch.optim.AdamW(groups, **common)
-    return StableAdamW(groups, **common, max_lr=config.lr if config.name == "decoupled_stableadamw" else None)
+    return StableAdamW(groups, **common, max_lr=section.lr if section.name == "decoupled_stableadamw" else None)
 
 
 def parameter_groups(model: nn.Module, weight_decay: float, filter_bias_norm: bool) -> list[dict]:
@@ -94,9 +95,3 @@ class StableAdamW(torch.optim.Optimizer):
 def debiased(beta: float, step: int) -> float:
     """The beta that makes a running average, begun at zero, an unbiased one at step 1, 2, ..."""
     return beta * (1 - beta ** (step - 1)) / (1 - beta**step)
-
-
-def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:
-    """L2 norm of all gradients together, on their device."""
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))

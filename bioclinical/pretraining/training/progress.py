@@ -15,7 +15,7 @@ from bioclinical.runtime.machine import peak_memory_bytes
 FILE = "metrics.jsonl"
 
 
-class Progress(LoggerDestination):
+class RunLog(LoggerDestination):
     """Gathers each batch's metrics; prints a line every `interval`, writes all to a file (rank 0 only)."""
 
     def __init__(self, folder: Path, interval: Time | None):
@@ -74,6 +74,8 @@ class Progress(LoggerDestination):
         ]
         if (packing := self.latest.get("trainer/packing_efficiency")) is not None:
             parts.append(f"packing {packing:.1%}")
+        if (padded := self.latest.get("trainer/padded_share")) is not None:
+            parts.append(f"padding {padded:.1%}")
         parts.append(f"memory {peak_memory_bytes('cuda' if torch.cuda.is_available() else 'cpu') / 2**30:.1f} GiB")
         if (mfu := self.latest.get("throughput/device/mfu")) is not None:
             parts.append(f"MFU {mfu:.1%}")

@@ -7,11 +7,9 @@ Composer sets the rate for a batch from the clock before the batch preceding it.
 import math
 from collections.abc import Callable
 
-from composer.core import State, Time
-from omegaconf import DictConfig
-
 from bioclinical.errors import UserError
-from bioclinical.pretraining.recipe.load import parse_time
+from bioclinical.pretraining.recipe import schema
+from bioclinical.pretraining.recipe.duration import FRACTION, Duration
 
 Schedule = Callable[[float], float]
 
@@ -59,44 +57,36 @@ def share(part: float, whole: float) -> float:
     return min(part / whole, 1.0) if whole > 0 else 1.0
 
 
-def build_schedule(config: DictConfig, max_duration: Time) -> Schedule:
-    """The schedule of a config's section `scheduler`.
+def build_schedule(section: schema.Schedule, max_duration: Duration) -> Schedule:
+    """The schedule of a recipe's section `scheduler`.
 
     Raises UserError where its times have another unit or are too long.
     """
 
     def time(key: str) -> float:
-        value = parse_time(f"scheduler.{key}", config[key], fractions=True)
-        if value.unit.value == "dur":
+        value = getattr(section, key)
+        if value.unit == FRACTION:
             return value.value * max_duration.value
         if value.value and value.unit != max_duration.unit:
             raise UserError(
-                f"scheduler.{key}: '{config[key]}' must be in the unit of max_duration, "
-                f"{max_duration.unit.value}, or dur"
+                f"scheduler.{key}: '{value}' must be in the unit of max_duration, {max_duration.unit}, or dur"
             )
         return value.value
 
     end = max_duration.value
-    if config.name == "constant_with_warmup":
+    if section.name == "constant_with_warmup":
         warmup = time("t_warmup")
         return lambda now: constant_with_warmup(now, warmup)
-    if config.name == "one_minus_sqrt":
-        decay, end, alpha_f = time("t_decay"), time("t_max"), config.alpha_f
+    if section.name == "one_minus_sqrt":
+        decay, end, alpha_f = time("t_decay"), time("t_max"), section.alpha_f
         if decay > end:
-            raise UserError(f"scheduler.t_decay: '{config.t_decay}' is longer than t_max '{config.t_max}'")
+            raise UserError(f"scheduler.t_decay: '{section.t_decay}' is longer than t_max '{section.t_max}'")
         return lambda now: one_minus_sqrt(now, decay, end, alpha_f)
-    warmup, alpha_f = time("t_warmup"), config.alpha_f
+    warmup, alpha_f = time("t_warmup"), section.alpha_f
     if warmup > end:
-        raise UserError(f"scheduler.t_warmup: '{config.t_warmup}' is longer than max_duration")
-    if config.name == "warmup_stable_decay":
+        raise UserError(f"scheduler.t_warmup: '{section.t_warmup}' is longer than max_duration")
+    if section.name == "warmup_stable_decay":
         decay = time("t_decay")
         return lambda now: warmup_stable_decay(now, warmup, decay, end, alpha_f)
-    shape = {"linear_decay_with_warmup": linear_decay_with_warmup, "cosine_with_warmup": cosine_with_warmup}[
-        config.name
-    ]
-    return lambda now: shape(now, warmup, end, alpha_f)
-
-
-def composer_schedule(schedule: Schedule, max_duration: Time) -> Callable[[State, float], float]:
-    """The schedule as Composer calls it."""
-    return lambda state, ssr=1.0: schedule(state.timestamp.get(max_duration.unit).value)
+    shape = {"linear_decay_with_warmup": linear_decay_with_warmup, "cosine_with_warmup": cosine_with_warmup}
+    return lambda now: shape[section.name](now, warmup, end, alpha_f)

@@ -7,43 +7,47 @@ from typing import Any
 from composer.core import Precision
 from composer.trainer.trainer import get_precision_context
 from composer.utils import dist, get_device
-from omegaconf import DictConfig
 
-from bioclinical.checkpoints.save import newest_whole
+from bioclinical.checkpoints.found import newest_whole
+from bioclinical.checkpoints.read import read_checkpoint
+from bioclinical.checkpoints.resume import expect_same_model
 from bioclinical.checkpoints.start import start_from
 from bioclinical.errors import UserError
 from bioclinical.mds.index import read_index
 from bioclinical.mds.inspection import damaged_shards
-from bioclinical.pretraining.data.loader import share_of
-from bioclinical.pretraining.recipe.load import parse_time
+from bioclinical.pretraining.data.rows import share_of
+from bioclinical.pretraining.recipe.load import plain_recipe
+from bioclinical.pretraining.recipe.schema import Recipe
+from bioclinical.pretraining.training.composer_model import total_of
 from bioclinical.pretraining.training.progress import duration
-from bioclinical.pretraining.training.run import Parts, build, expect_device
+from bioclinical.pretraining.training.run import Parts, build
 from bioclinical.pretraining.training.schedules import build_schedule
 from bioclinical.runtime.machine import peak_memory_bytes
 
 PROBE_TOKENS_ON_CPU = 2048
 
 
-def check(config: DictConfig) -> None:
+def check(recipe: Recipe) -> None:
     """Validates config, shards' hashes and the starting checkpoint; measures one micro-batch, prints the outlook.
 
     Trains nothing and writes nothing (but unpacked copies of compressed shards). Raises UserError for what is wrong.
     """
-    parts = build(config)
-    max_duration = parse_time("max_duration", config.max_duration)
-    build_schedule(config.scheduler, max_duration)
+    parts = build(recipe)
+    max_duration = recipe.max_duration
+    build_schedule(recipe.scheduler, max_duration)
     for note in parts.notes:
         print(note)
-    for name in filter(lambda name: config[name], ("train_loader", "eval_loader")):
-        folder = Path(config[name].dataset.local) / config[name].dataset.split
+    for loader in filter(None, (recipe.train_loader, recipe.eval_loader)):
+        folder = Path(loader.dataset.local) / loader.dataset.split
         if problems := damaged_shards(folder, read_index(folder)):
             raise UserError(f"{len(problems)} damaged shards: {'; '.join(problems[:5])}; copy or convert them again")
         print(f"{folder}: all shards intact")
-    resume, _ = newest_whole(Path(config.save_folder)) if config.autoresume else (None, [])
+    resume, _ = newest_whole(Path(recipe.save_folder)) if recipe.autoresume else (None, [])
     if resume:
+        expect_same_model(read_checkpoint(resume, trust=None), parts.model, plain_recipe(recipe), resume)
         print(f"would resume from '{resume}'")
-    elif config.load_path:
-        print("\n".join(start_from(config, parts.model, parts.optimizer)[0]))
+    elif recipe.load_path:
+        print("\n".join(start_from(recipe, parts.architecture, parts.model, parts.optimizer)[0]))
     lengths = parts.train.windows.lengths
     rows = parts.train.loader.new_packer().next_batch()[0]
     batch_tokens = sum(int(lengths[unit]) for row in rows for _, unit in row)
@@ -51,7 +55,7 @@ def check(config: DictConfig) -> None:
         "tok": max_duration.value / batch_tokens,
         "ba": max_duration.value,
         "sp": max_duration.value / sum(map(len, rows)),
-    }[max_duration.unit.value]
+    }[max_duration.unit]
     filled = batch_tokens / len(rows) / parts.train.row_capacity
     print(
         f"data: {len(lengths):,} samples, {int(lengths.sum()):,} tokens per epoch; first batch "
@@ -72,21 +76,20 @@ def probe(parts: Parts, rows: list[list[tuple[int, int]]]) -> tuple[int, float, 
 
     On a CPU only the row's first documents are used, for time.
     """
-    kind = expect_device(parts.config)
-    device = get_device(kind)
+    device = get_device(parts.compute.composer_device)
     share = share_of(rows, dist.get_global_rank(), dist.get_world_size())
     units, lengths = share.rows[0], parts.train.windows.lengths
-    if kind == "cpu":
+    if parts.compute.device == "cpu":
         ends = lengths[[unit for _, unit in units]].cumsum()
         units = units[: max(1, int((ends <= PROBE_TOKENS_ON_CPU).sum()))]
     batch: dict[str, Any] = device.batch_to_device({"rows": [parts.train.loader.reader.read_row(units, silent=False)]})
     model = device.module_to_device(parts.model)
     for _ in range(2):  # the first pass warms up
         started = time.perf_counter()
-        with get_precision_context(Precision(parts.config.precision)):
-            loss = model(batch)
+        with get_precision_context(Precision(parts.recipe.precision)):
+            loss = total_of(model(batch))
         loss.backward()
         loss.item()  # waits for the device
         seconds = time.perf_counter() - started
     moments = 2 * sum(parameter.nbytes for parameter in model.parameters())
-    return batch["rows"][0]["tokens"], seconds, peak_memory_bytes("cuda" if kind == "gpu" else "cpu") + moments
+    return batch["rows"][0]["tokens"], seconds, peak_memory_bytes(parts.compute.device) + moments

@@ -1,0 +1,111 @@
+"""Rows: the documents of one micro-batch behind each other, as inputs and targets of the objective."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypedDict
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from bioclinical.errors import UserError
+from bioclinical.pretraining.data.documents import Windows
+from bioclinical.pretraining.data.packer import Unit
+
+
+@dataclass(frozen=True)
+class Example:
+    """One document, or window of one, as an objective gives it to the model.
+
+    input_ids: (tokens,) int64. targets: what the model's output is compared with, (tokens,) each, by name. weights: for
+    each term of the loss, how many positions it is a sum over.
+    """
+
+    input_ids: np.ndarray
+    targets: dict[str, np.ndarray]
+    weights: dict[str, int]
+
+
+# (ids, epoch, document, window) -> Example: a pure function, called in worker processes.
+Examples = Callable[[np.ndarray, int, int, int], Example]
+
+
+class Row(TypedDict):
+    """One micro-batch; plain numbers stay on the CPU."""
+
+    input_ids: Tensor  # (tokens,) int64, documents behind each other
+    targets: dict[str, Tensor]  # (tokens,) each
+    cu_seqlens: Tensor  # (documents + 1,) int32: where each document begins and ends
+    max_seqlen: int
+    documents: Tensor  # (documents,) their numbers in the data set
+    weights: dict[str, int]  # per term of the loss
+    loss_weight: int  # what the row counts in the mean over a batch's rows: the only term's weight, else its tokens
+    samples: int
+    tokens: int
+    is_silent: bool  # repeats another process's documents; it must not count
+
+
+class Batch(TypedDict):
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one process computes of a batch. A process without documents repeats one of another's, silently."""
+
+    rows: list[list[Unit]]
+    silent: bool = False
+
+
+class RowReader(Dataset):
+    """Share -> Batch. Runs in the workers; a UserError comes back as a value, so that its sentence stays one."""
+
+    def __init__(self, windows: Windows, examples: Examples):
+        self.windows = windows
+        self.examples = examples
+
+    def __getitem__(self, share: Share) -> Batch | UserError:
+        try:
+            rows = [self.read_row(row, share.silent) for row in share.rows]
+        except UserError as error:
+            return error
+        if not share.silent and not any(row["loss_weight"] for row in rows):
+            rows[0]["loss_weight"] = 1  # nothing to predict: a loss of zero, which must not be divided by zero
+        return {"rows": rows}
+
+    def read_row(self, row: list[Unit], silent: bool) -> Row:
+        examples, documents = [], []
+        for epoch, unit in row:
+            ids, document, window = self.windows.read(unit)
+            examples.append(self.examples(ids, epoch, document, window))
+            documents.append(document)
+        lengths = [len(example.input_ids) for example in examples]
+        tokens = sum(lengths)
+        weights = {
+            term: 0 if silent else sum(example.weights[term] for example in examples) for term in examples[0].weights
+        }
+        only_one = len(weights) == 1
+        return {
+            "input_ids": torch.from_numpy(np.concatenate([example.input_ids for example in examples])),
+            "targets": {
+                name: torch.from_numpy(np.concatenate([example.targets[name] for example in examples]))
+                for name in examples[0].targets
+            },
+            "cu_seqlens": torch.from_numpy(np.cumsum([0, *lengths]).astype(np.int32)),
+            "max_seqlen": max(lengths),
+            "documents": torch.tensor(documents),
+            "weights": weights,
+            "loss_weight": sum(weights.values()) if only_one else 0 if silent else tokens,
+            "samples": 0 if silent else len(row),
+            "tokens": 0 if silent else tokens,
+            "is_silent": silent,
+        }
+
+
+def share_of(rows: list[list[Unit]], rank: int, world: int) -> Share:
+    """The rows rank, rank + world, ... without the empty ones."""
+    own = [row for row in rows[rank::world] if row]
+    if own:
+        return Share(own)
+    return Share([[next(unit for row in rows for unit in row)]], silent=True)
