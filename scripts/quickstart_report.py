@@ -12,7 +12,7 @@ import pandas as pd
 
 from bioclinical.errors import run_cli
 from bioclinical.files import make_folder, write_text
-from bioclinical.pretraining.training.progress import read_metrics
+from bioclinical.pretraining.training.metrics_file import read_metrics
 from bioclinical.results.collection import read_results
 from bioclinical.results.table import table
 

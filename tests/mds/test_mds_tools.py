@@ -6,13 +6,14 @@ import shutil
 import numpy as np
 import pytest
 from mds_files import samples, write_csv
+from repository import ROOT
 from streaming import MDSWriter
 from streaming.base.util import merge_index
 
 from bioclinical.errors import RunFailed, UserError
 from bioclinical.mds.conversion import Conversion
 from bioclinical.mds.index import read_index
-from bioclinical.mds.inspection import all_lengths, best_fit, histogram_lines, packing_efficiency
+from bioclinical.mds.inspection import all_lengths, histogram_lines
 from bioclinical.mds.merging import merge
 from bioclinical.mds.settings import MdsSettings
 from bioclinical.mds.verify import SpotTexts, verify_split
@@ -114,14 +115,29 @@ def test_compressed_shards_are_inspected_too(run_script, convert, tmp_path, note
     assert plain[1:] == packed[1:] and "compression zstd" in packed[0]
 
 
-def test_best_fit():
-    assert best_fit(np.array([6, 5, 5, 4]), 10) == [0, 0]
-    assert best_fit(np.array([7, 6, 3]), 10) == [0, 4]
-    assert packing_efficiency(np.array([7, 6, 3]), 10) == 0.8
-    assert packing_efficiency(np.array([25]), 10) == 1.0
-    random = np.random.default_rng(0).integers(1, 100, 500)
-    free = best_fit(random, 128)
-    assert sum(128 - room for room in free) == random.sum() and min(free) >= 0
+@pytest.mark.parametrize(("damaged", "message"), [
+    (lambda shard: shard.pop("samples"), "is not an MDS index"),
+    (lambda shard: shard.update(samples=shard["samples"] + 5000, raw_data=shard["raw_data"] | {"hashes": {}}), "does not hold the"),
+    (lambda shard: shard.clear(), "is not an MDS index"),
+    (lambda shard: shard.update(column_encodings=["ndarray:uintx"]), "not tokenised MDS"),
+    (lambda shard: shard.update(samples=0), "holds no samples"),
+])  # fmt: skip
+def test_inspect_of_a_damaged_index_is_one_sentence(run_script, root, damaged, message):
+    path = root / "a" / "index.json"
+    index = json.loads(path.read_text())
+    index["shards"] = index["shards"][:1]
+    damaged(index["shards"][0])
+    path.write_text(json.dumps(index))
+    code, _, err = run_script("inspect_mds", root / "a")
+    assert code == 2 and message in err, err
+
+
+def test_inspect_predicts_the_rows_of_a_recipe(run_script, root):
+    merge(root)
+    recipe = ROOT / "pretraining_resources" / "configs" / "smoke" / "phase1.yaml"
+    changes = ("max_seq_len=64", "global_train_batch_size=4", "device_train_microbatch_size=2")
+    code, out, err = run_script("inspect_mds", root, "--recipe", recipe, *changes)
+    assert code == 0 and "packed into rows of 128: " in out, err
 
 
 def test_histogram_counts_every_sample():

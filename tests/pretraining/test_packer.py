@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bioclinical.pretraining.data.filling import filling
 from bioclinical.pretraining.data.packer import Geometry, Packer, State
 
 
@@ -96,3 +97,12 @@ def test_clinical_lengths_fill_the_published_rows(real_data, processes):
     packer = Packer(lengths, Geometry(6 * processes, 12 * 8192, 360 * processes, processes), 2998, True, False)
     fills = [[sum(lengths[unit] for _, unit in row) / (12 * 8192) for row in batch] for batch in epoch(packer)][:-1]
     assert lengths.sum() > 0.99 * 50_000_000 and np.mean(fills) > 0.99
+
+
+def test_filling_is_that_of_the_plan():
+    """Five documents of 60 and five of 40 fill rows of 100; rows of 110 hold a tenth less."""
+    lengths = np.array([60, 40] * 50)
+    assert filling(lengths, 100, Geometry(2, 100, 50), 0, True) == 1
+    assert filling(lengths, 100, Geometry(2, 110, 50), 0, True) == pytest.approx(100 / 110)
+    assert filling(np.array([5]), 100, Geometry(2, 10, 5), 0, True) == 0.25  # a partial batch
+    assert filling(np.array([102] * 30), 52, Geometry(3, 52, 10), 0, True) == 1  # two windows of 52 each

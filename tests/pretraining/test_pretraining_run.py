@@ -19,8 +19,8 @@ from bioclinical.checkpoints.found import newest_whole
 from bioclinical.checkpoints.read import load_checkpoint
 from bioclinical.errors import RunFailed, UserError, is_disk_full
 from bioclinical.pretraining.data.batch_sizes import eval_batch_sizes, note_on_batch, train_batch_sizes
+from bioclinical.pretraining.training.metrics_file import read_metrics
 from bioclinical.pretraining.training.outlook import check
-from bioclinical.pretraining.training.progress import read_metrics
 from bioclinical.pretraining.training.run import run
 
 NO_DROPOUT = {"model.model_config.attn_out_dropout_prob": 0.0}

@@ -1,9 +1,10 @@
-"""Batch arithmetic: what the batch sizes of a recipe mean for one process and one micro-batch."""
+"""Batch arithmetic: what the batch sizes of a recipe mean for one process, one micro-batch and the packer."""
 
 from dataclasses import dataclass
 
 from bioclinical.errors import UserError
-from bioclinical.pretraining.recipe.schema import Recipe
+from bioclinical.pretraining.data.packer import Geometry
+from bioclinical.pretraining.recipe.schema import Loader, Recipe
 
 # Sequences per GPU of the published recipes, by hidden size: 8 GPUs each.
 PUBLISHED_BATCH_PER_GPU = {768: 72, 1024: 77}
@@ -58,3 +59,31 @@ def note_on_batch(recipe: Recipe, world: int) -> str | None:
         f"{published} (here {published * world}). The recipe's learning rate was chosen for {published * 8} sequences, "
         "however many GPUs share them"
     )
+
+
+def geometry_of(section: Loader, sizes: BatchSizes, world: int) -> Geometry:
+    """How many rows of which capacity make a batch."""
+    return Geometry(
+        row_count=sizes.rows_per_process * world,
+        capacity=sizes.micro * section.dataset.max_seq_len,
+        buffer=section.packing_buffer_size or 5 * sizes.total,
+        processes=world,
+        units_per_row=None if section.sequence_packing else sizes.micro,
+        **batch_warmup(section, sizes, world),
+    )
+
+
+def batch_warmup(section: Loader, sizes: BatchSizes, world: int) -> dict[str, int]:
+    """The smaller first batches that a recipe may ask for.
+
+    batch_size_warmup_min_size counts sequences of one process.
+    """
+    smallest, tokens = section.batch_size_warmup_min_size, section.batch_size_warmup_tokens
+    if smallest is None and tokens is None:
+        return {}
+    if smallest is None or tokens is None or tokens.unit != "tok" or not sizes.micro <= smallest <= sizes.device:
+        raise UserError(
+            f"batch_size_warmup_min_size '{smallest}' and batch_size_warmup_tokens '{tokens}' belong together: from "
+            f"one micro-batch ({sizes.micro}) to the batch of one process ({sizes.device}), and a number of tokens"
+        )
+    return {"smallest_row_count": smallest // sizes.micro * world, "warmup_tokens": tokens.value}

@@ -8,10 +8,10 @@ from composer.core import DataSpec
 from transformers import PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
-from bioclinical.pretraining.data.batch_sizes import BatchSizes
+from bioclinical.pretraining.data.batch_sizes import BatchSizes, geometry_of
 from bioclinical.pretraining.data.documents import Windows, open_documents
 from bioclinical.pretraining.data.loader import PackedLoader, Workers, data_spec
-from bioclinical.pretraining.data.packer import Geometry, Packer
+from bioclinical.pretraining.data.packer import Packer
 from bioclinical.pretraining.data.rows import RowReader
 from bioclinical.pretraining.objectives import Objective
 from bioclinical.pretraining.recipe.schema import Loader, Recipe
@@ -77,18 +77,6 @@ def build_loader(
     )
 
 
-def geometry_of(section: Loader, sizes: BatchSizes, world: int) -> Geometry:
-    """How many rows of which capacity make a batch."""
-    return Geometry(
-        row_count=sizes.rows_per_process * world,
-        capacity=sizes.micro * section.dataset.max_seq_len,
-        buffer=section.packing_buffer_size or 5 * sizes.total,
-        processes=world,
-        units_per_row=None if section.sequence_packing else sizes.micro,
-        **batch_warmup(section, sizes, world),
-    )
-
-
 def workers_of(section: Loader) -> tuple[Workers, list[str]]:
     """As many workers as asked for, at most one per core; what to tell where that is fewer."""
     count = min(section.num_workers, usable_cores())
@@ -99,19 +87,3 @@ def workers_of(section: Loader) -> tuple[Workers, list[str]]:
     )
     pin_memory = section.pin_memory and torch.cuda.is_available()
     return Workers(count, section.prefetch_factor, section.timeout, pin_memory), notes
-
-
-def batch_warmup(section: Loader, sizes: BatchSizes, world: int) -> dict[str, int]:
-    """The smaller first batches that a recipe may ask for.
-
-    batch_size_warmup_min_size counts sequences of one process.
-    """
-    smallest, tokens = section.batch_size_warmup_min_size, section.batch_size_warmup_tokens
-    if smallest is None and tokens is None:
-        return {}
-    if smallest is None or tokens is None or tokens.unit != "tok" or not sizes.micro <= smallest <= sizes.device:
-        raise UserError(
-            f"batch_size_warmup_min_size '{smallest}' and batch_size_warmup_tokens '{tokens}' belong together: from "
-            f"one micro-batch ({sizes.micro}) to the batch of one process ({sizes.device}), and a number of tokens"
-        )
-    return {"smallest_row_count": smallest // sizes.micro * world, "warmup_tokens": tokens.value}

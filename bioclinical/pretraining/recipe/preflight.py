@@ -1,6 +1,5 @@
 """What can be wrong with a run and is known without torch: batch arithmetic, paths, the shards' index, earlier runs."""
 
-import json
 import os
 import zipfile
 from pathlib import Path
@@ -10,6 +9,7 @@ from bioclinical.errors import UserError
 from bioclinical.mds.index import read_index, stored
 from bioclinical.pretraining.data.batch_sizes import eval_batch_sizes, train_batch_sizes
 from bioclinical.pretraining.recipe.schema import Loader, Recipe
+from bioclinical.pretraining.training.metrics_file import read_metrics
 
 
 def expect_possible(recipe: Recipe) -> None:
@@ -66,8 +66,6 @@ def how_it_ended(recipe: Recipe) -> str | None:
 def tokens_after(folder: Path, batch: int) -> int | None:
     """The token clock after a batch, from the run's metrics; None where they do not tell."""
     try:
-        lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        records = [json.loads(line) for line in lines[-20:]]
-        return next((record["token"] for record in reversed(records) if record["batch"] == batch), None)
+        return next((one["token"] for one in reversed(read_metrics(folder)) if one["batch"] == batch), None)
     except (OSError, ValueError, KeyError, TypeError):
         return None

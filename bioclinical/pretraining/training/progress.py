@@ -10,9 +10,8 @@ from composer.core import State, Time
 from composer.loggers import Logger, LoggerDestination
 from composer.utils import dist
 
+from bioclinical.pretraining.training.metrics_file import FILE, read_metrics
 from bioclinical.runtime.machine import peak_memory_bytes
-
-FILE = "metrics.jsonl"
 
 
 class RunLog(LoggerDestination):
@@ -96,17 +95,6 @@ class RunLog(LoggerDestination):
         if dist.get_global_rank() == 0 and self.path.exists():
             kept = [record for record in read_metrics(self.path.parent) if record["batch"] <= batch and batch]
             self.path.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
-
-
-def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """The metrics of a run, in order; a line cut by a kill is left out."""
-    records = []
-    for line in (folder / FILE).read_text(encoding="utf-8").splitlines():
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return records
 
 
 def duration(seconds: float) -> str:
