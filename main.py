@@ -54,6 +54,7 @@ def main() -> None:
     max_length, reason = choose_max_length(settings.max_length, tokenizer, config)
     data = load_task(task, Path(args.data_dir), protocol_of(args, task))
     data = limited(data, settings.limit)
+    data.options(settings.options)  # unknown ones end here
     if fault := data.problem.pooling_fault(settings.pooling, data.splits["train"]):
         raise UserError(f"--pooling {settings.pooling}: {task.name} {fault}")
     identity = identify(source, config, data, settings, max_length)
@@ -146,6 +147,14 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         default=default.pooling,
         help="test texts longer than the context: their head (published, default) or the mean over windows",
     )
+    recipe.add_argument(
+        "--option",
+        dest="options",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="setting of the kind of problem, e.g. doc_stride=64 for questions (docs/questions.md); repeatable",
+    )
     speed = parser.add_argument_group("speed")
     speed.add_argument(
         "--precision", choices=("fp32", "bf16"), default=default.precision, help="default: fp32 (TF32 on GPU)"
@@ -165,6 +174,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     if args.recipe:  # its values are defaults: what the command line says counts
         parser.set_defaults(**recipe_for(args.recipe, get_task(args.dataset)))
         args = parser.parse_args(argv)
+    args.options = tuple(sorted(args.options))
     return args
 
 
@@ -294,7 +304,13 @@ def train_and_store(
     write_result(path, result | finished_part(outcome), outcome.predictions)
     if args.save_model:
         facts = TrainedFacts(
-            data.task.name, data.protocol, data.task.problem, max_length, data.token_pattern, settings.pooling
+            dataset=data.task.name,
+            protocol=data.protocol,
+            problem=data.task.problem,
+            max_length=max_length,
+            token_pattern=data.token_pattern,
+            pooling=settings.pooling,
+            options=outcome.options,
         )
         save_model(model, tokenizer, facts, Path(args.save_model))
     remove(run_dir)
@@ -311,6 +327,7 @@ def finished_part(outcome: Outcome) -> Result:
         "times_s": {name: round(seconds, 3) for name, seconds in outcome.times_s.items()},
         "train_tokens_per_s": round(outcome.train_tokens_per_s, 1),
         "peak_memory_bytes": outcome.peak_memory_bytes,
+        "options": outcome.options,
     }
 
 

@@ -90,8 +90,9 @@ def model_class(auto_class: type, config: PretrainedConfig, source: Source) -> t
 
 
 def report_new_weights(model: PreTrainedModel, missing: list[str], name: str) -> None:
-    """Prints which tensors start at random; raises UserError where the encoder itself would."""
+    """Prints which tensors start at random, or that none does; raises UserError where the encoder itself would."""
     if not missing:
+        print(f"head: kept from '{name}', trained for the same kind of problem")
         return
     encoder = [key for key in missing if key.startswith(model.base_model_prefix + ".") and "pooler" not in key]
     total = sum(1 for _ in model.base_model.parameters())

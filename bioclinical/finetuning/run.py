@@ -3,7 +3,7 @@
 import inspect
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from bioclinical.tasks.task import TaskData
 
 @dataclass
 class Outcome:
-    """What a finished run found. times in seconds; speed: training tokens (no padding) per second of training steps."""
+    """What a finished run found. times in seconds; speed: training tokens (no padding) per second of training steps;
+    options: of the problem, as the test was made."""
 
     best_epoch: float
     validation: list[dict[str, float]]
@@ -36,6 +37,7 @@ class Outcome:
     times_s: dict[str, float]
     train_tokens_per_s: float
     peak_memory_bytes: int
+    options: dict[str, Any]
 
 
 def finetune(
@@ -53,7 +55,7 @@ def finetune(
     Raises NonFiniteError when a loss or logit is not finite, UserError where the data does not fit the model.
     """
     started = time.perf_counter()
-    problem, coder = data.problem, coder_of(model, tokenizer, data, max_length)
+    problem, coder = data.problem, coder_of(model, tokenizer, data, max_length, settings)
     splits = {name: problem.encode(coder, data.splits[name]) for name in SPLITS}
     check_vocabulary(splits, model)
     encoded = time.perf_counter()
@@ -63,6 +65,8 @@ def finetune(
     run_training(trainer, starting_checkpoint(run_dir, resume))
     trained = time.perf_counter()
     history, best = validation_history(trainer), best_epoch(trainer)
+    options = problem.calibrated(coder, splits["validation"], lambda: trainer.outputs_over(splits["validation"]))
+    coder = replace(coder, options=options)
     predictions = predict(trainer, coder, splits["test"], settings.pooling)
     baseline = problem.baseline(data.splits["train"], data.splits["test"], data.labels)
     tested = time.perf_counter()
@@ -81,13 +85,17 @@ def finetune(
         },
         train_tokens_per_s=tokens_per_second(splits["train"], clock, trainer),
         peak_memory_bytes=peak_memory_bytes(device),
+        options=asdict(options),
     )
 
 
-def coder_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, data: TaskData, max_length: int) -> Coder:
+def coder_of(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, data: TaskData, max_length: int, settings: Settings
+) -> Coder:
     """What turns the task's examples into rows of the model."""
     arguments = frozenset(inspect.signature(type(model).forward).parameters)
-    return Coder(tokenizer, max_length, arguments, data.labels)
+    options = data.problem.fitted_options(data.options(settings.options), data.splits["train"])
+    return Coder(tokenizer, max_length, arguments, data.labels, options)
 
 
 def run_training(trainer: GuardedTrainer, checkpoint: str | None) -> None:

@@ -17,7 +17,7 @@ class TrainedFacts:
     """What a model was trained on and how its test score was made; absent from models saved elsewhere.
 
     max_length: tokens, special ones included.  token_pattern: cuts text into the task's words.  pooling: of texts that
-    are longer.
+    are longer.  options: the problem's own settings.
     """
 
     dataset: str = "unknown task"
@@ -26,6 +26,7 @@ class TrainedFacts:
     max_length: int | None = None
     token_pattern: str | None = None
     pooling: str = "head"
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, config: Any) -> "TrainedFacts":

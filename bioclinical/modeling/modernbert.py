@@ -23,6 +23,7 @@ PACKED_CLASSES = (
     "ModernBertForMaskedLM",
     "ModernBertForSequenceClassification",
     "ModernBertForTokenClassification",
+    "ModernBertForQuestionAnswering",
 )
 
 

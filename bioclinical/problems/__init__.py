@@ -5,11 +5,11 @@ from bioclinical.problems.multi_label import MultiLabel
 from bioclinical.problems.problem import Problem
 from bioclinical.problems.regression import Regression
 from bioclinical.problems.single_label import SingleLabel
+from bioclinical.problems.span_answer import SpanAnswer
 from bioclinical.problems.tagging import Tagging
 
-PROBLEMS: dict[str, Problem] = {
-    problem.name: problem for problem in (SingleLabel(), MultiLabel(), Tagging(), Regression())
-}
+KINDS: tuple[Problem, ...] = (SingleLabel(), MultiLabel(), Tagging(), Regression(), SpanAnswer())
+PROBLEMS: dict[str, Problem] = {problem.name: problem for problem in KINDS}
 
 
 def get(name: str) -> Problem:

@@ -19,20 +19,23 @@ Feature = dict[str, Any]  # a row of the model's inputs, each a list or a number
 @dataclass(frozen=True)
 class Coder:
     """What turns texts into rows of one model: its tokenizer, its context in tokens, special ones included, the
-    arguments of its forward, and the task's labels in id order (none where the problem has none)."""
+    arguments of its forward, the task's labels in id order (none where the problem has none), and the problem's options
+    (an object of its `options_class`)."""
 
     tokenizer: "PreTrainedTokenizerFast"
     max_length: int
     arguments: frozenset[str]
     labels: tuple[str, ...] = ()
+    options: Any = None
 
     def inputs(self, encoded: Any, i: int) -> Feature:
         """Row i of what the tokenizer gave, with the inputs that the model takes."""
         return {name: values[i] for name, values in encoded.items() if name in self.arguments}
 
-    def inputs_of(self, input_ids: list[int]) -> Feature:
+    def inputs_of(self, input_ids: list[int], token_type_ids: list[int] | None = None) -> Feature:
         """A row of ids that are all attended to, such as a window, with the inputs that the model takes."""
-        row = {"input_ids": input_ids, "attention_mask": [1] * len(input_ids), "token_type_ids": [0] * len(input_ids)}
+        types = [0] * len(input_ids) if token_type_ids is None else token_type_ids
+        row = {"input_ids": input_ids, "attention_mask": [1] * len(input_ids), "token_type_ids": types}
         wanted = self.arguments & set(self.tokenizer.model_input_names)
         return {name: values for name, values in row.items() if name in wanted}
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from bioclinical.errors import UserError
 from bioclinical.metrics.metric import Metric, Prediction, score_all
 from bioclinical.problems.encoding import Coder, EncodedSplit
+from bioclinical.problems.options import NoOptions
 from bioclinical.tasks.example import Example
 
 Labels = tuple[str, ...]
@@ -24,7 +25,7 @@ class Problem(ABC):
     name: as tasks and results name it.  auto_class: the class of transformers that builds its head.
     selection_metric: the validation metric that decides the best epoch unless the task declares another.
     label_names: the inputs that hold the gold.  is_per_token: the logits have a row for each token, and those at
-    padding are never used.  length_unit: of `length`.
+    padding are never used.  length_unit: of `length`.  options_class: a frozen dataclass of its own settings.
     """
 
     name: ClassVar[str]
@@ -33,6 +34,7 @@ class Problem(ABC):
     label_names: ClassVar[tuple[str, ...]] = ("labels",)
     is_per_token: ClassVar[bool] = False
     length_unit: ClassVar[str] = "characters"
+    options_class: ClassVar[type] = NoOptions
 
     # --- Examples -----------------------------------------------------------------------------------------------------
 
@@ -59,6 +61,16 @@ class Problem(ABC):
     @abstractmethod
     def length(self, example: Example) -> int:
         """The example's length in `length_unit`."""
+
+    # --- Options ------------------------------------------------------------------------------------------------------
+
+    def fitted_options(self, options: Any, train: Sequence[Example]) -> Any:
+        """The options with what the training examples decide."""
+        return options
+
+    def calibrated(self, coder: Coder, split: EncodedSplit, outputs: Callable[[], Sequence[Any]]) -> Any:
+        """The options with what the best epoch's outputs over the validation split decide, before the test."""
+        return coder.options
 
     # --- Rows of the model --------------------------------------------------------------------------------------------
 

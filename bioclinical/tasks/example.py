@@ -9,8 +9,11 @@ class Example(TypedDict):
     """One example of a task. Which keys it has beside `id` is its problem's matter (bioclinical/problems).
 
     text, text_b: a text, or a pair of them, with its gold `labels`.  tokens: words, with a tag each in `tags` and, of
-    raw text, their [start, end) in `offsets`.  group: the patient or document that several examples share; absent where
-    each stands alone.  where: the place in the raw files that error messages name; it does not outlive the checks.
+    raw text, their [start, end) in `offsets`.  question, context, answers: a question to a text, and the answers' texts
+    and first characters.  question, options, answer: texts to choose from, and the position of the right one.  source,
+    target: a text and what is to be written from it.  group: the patient or document that several examples share;
+    absent where each stands alone.  where: the place in the raw files that error messages name; it does not outlive the
+    checks.
     """
 
     id: str
@@ -22,6 +25,13 @@ class Example(TypedDict):
     tokens: NotRequired[list[str]]
     tags: NotRequired[list[str]]
     offsets: NotRequired[list[tuple[int, int]]]
+    question: NotRequired[str]
+    context: NotRequired[str]
+    answers: NotRequired[list[dict[str, Any]]]
+    options: NotRequired[list[str]]
+    answer: NotRequired[int]
+    source: NotRequired[str]
+    target: NotRequired[str]
 
 
 def group_of(example: Any) -> str:

@@ -1,12 +1,15 @@
 """What a downstream task is, and what its readers give."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from typing import Protocol as Interface
 
 from bioclinical import problems
 from bioclinical.metrics.metric import Metric
+from bioclinical.problems.options import filled
 from bioclinical.tasks.example import Example
 from bioclinical.tasks.published import Published
 from bioclinical.tasks.splits import Protocol
@@ -55,6 +58,7 @@ class Task:
     published: what the publishers say is in the files.
     folds: numbers of the published folds.  default_fold: the one that counts where none is named; None: one must be.
     selects_on_test: the published code chooses its checkpoint on the test fold, which has to be asked for.
+    options: the problem's own settings where they differ from its defaults.
     """
 
     name: str
@@ -72,6 +76,7 @@ class Task:
     folds: tuple[int, ...] = ()
     default_fold: int | None = None
     selects_on_test: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def official_metric(self) -> str:
@@ -99,6 +104,10 @@ class TaskData:
     @property
     def problem(self) -> problems.Problem:
         return problems.get(self.task.problem)
+
+    def options(self, asked: Sequence[str] = ()) -> Any:
+        """The problem's settings: its defaults, the task's, those asked for; raises UserError for unknown ones."""
+        return filled(self.problem.options_class, self.task.options, asked)
 
     @property
     def metrics(self) -> list[Metric]:

@@ -18,12 +18,12 @@ CONTEXTS_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Context:
-    """A context's token ids (tokens,), and the characters [start, end) of each token (tokens, 2), without outer blanks.
+    """A context's token ids, and the characters [start, end) of each token (tokens, 2), without outer blanks.
 
-    Byte-level tokenizers count the blank before a word to it; a position must not begin there.
+    Byte-level tokenizers count the blank before a word to it; an answer must not begin there.
     """
 
-    ids: np.ndarray
+    ids: list[int]
     offsets: np.ndarray
 
     def tokens_of(self, start: int, end: int) -> tuple[int, int]:
@@ -69,7 +69,7 @@ class PairFrame:
     def window(self, question: list[int], context: Context, start: int, end: int) -> QuestionWindow:
         before, first, between, second, after = self.types
         place = len(self.before) + len(question) + len(self.between)
-        ids = context.ids[start:end].tolist()
+        ids = context.ids[start:end]
         return QuestionWindow(
             self.before + question + self.between + ids + self.after,
             before + [first] * len(question) + between + [second] * len(ids) + after,
@@ -100,7 +100,7 @@ def encode_contexts(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) ->
         part = distinct[start : start + CONTEXTS_AT_ONCE]
         encoded = tokenizer(part, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         for text, ids, offsets in zip(part, encoded["input_ids"], encoded["offset_mapping"]):
-            contexts[text] = Context(np.array(ids, dtype=np.int32), trimmed(text, np.array(offsets).reshape(-1, 2)))
+            contexts[text] = Context(ids, trimmed(text, np.array(offsets).reshape(-1, 2)))
     return contexts
 
 
@@ -124,17 +124,19 @@ def window_ranges(tokens: int, room: int, step: int) -> list[tuple[int, int]]:
     return ranges
 
 
-def step_between(room: int, stride: int, rule: Literal["overlap", "step"], question: str) -> int:
-    """How far apart windows start, from --doc_stride. Raises UserError where a question leaves no room for them.
+def step_between(room: int, stride: int, rule: Literal["overlap", "step"], question: str, tokens: int) -> int:
+    """How far apart windows start, from the stride. Raises UserError where a question leaves no room for them.
 
     overlap: tokens shared by neighbours (Hugging Face); step: tokens between their starts (BERT, ELECTRA, BioM).
-    question: the id for the message.
+    question: the id for the message.  tokens: of the context; one that fits as a whole needs no step.
     """
+    if room >= 1 and tokens <= room:
+        return room
     step = room - stride if rule == "overlap" else min(stride, room)
     if room < 1 or step < 1:
-        need = f"and --doc_stride {stride} more " if rule == "overlap" and room > 0 else ""
+        need = f", which windows that overlap by {stride} cannot cross" if room >= 1 else ""
         raise UserError(
-            f"question {question} leaves room for {max(room, 0)} tokens of its context, {need}than that is too much; "
-            "raise --max_length, lower --doc_stride, or shorten the question"
+            f"question {question} leaves room for {max(room, 0)} tokens of its context{need}; "
+            "raise --max_length, lower --option doc_stride, or shorten the question"
         )
     return step

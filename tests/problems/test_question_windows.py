@@ -21,7 +21,7 @@ def windows(tokenizer, question, text, max_length, stride):
     frame, context = pair_frame(tokenizer), encode_contexts(tokenizer, [text])[text]
     ids = tokenizer(question, add_special_tokens=False)["input_ids"]
     room = max_length - len(frame) - len(ids)
-    ranges = window_ranges(len(context.ids), room, step_between(room, stride, "overlap", "q"))
+    ranges = window_ranges(len(context.ids), room, step_between(room, stride, "overlap", "q", len(context.ids)))
     return context, [frame.window(ids, context, *pair) for pair in ranges]
 
 
@@ -63,17 +63,17 @@ def test_a_label_outside_the_window_is_the_first_position(tokenizer, notes):
 
 def test_ranges_cover_everything_and_a_step_leaves_no_gap():
     for tokens in (0, 1, 9, 10, 11, 57):
-        ranges = window_ranges(tokens, 10, step_between(10, 3, "overlap", "q"))
+        ranges = window_ranges(tokens, 10, step_between(10, 3, "overlap", "q", 99))
         assert set().union(*(range(*pair) for pair in ranges)) == set(range(tokens))
         assert all(b[0] - a[0] == 7 for a, b in itertools.pairwise(ranges))
-    assert step_between(10, 3, "step", "q") == 3
-    assert step_between(10, 99, "step", "q") == 10
+    assert step_between(10, 3, "step", "q", 99) == 3
+    assert step_between(10, 99, "step", "q", 99) == 10
 
 
 def test_a_question_longer_than_the_context_is_named():
     for room, rule in ((0, "step"), (-4, "overlap"), (128, "overlap")):
         with pytest.raises(UserError, match="question q7 leaves room for"):
-            step_between(room, 128, rule, "q7")
+            step_between(room, 128, rule, "q7", 500)
 
 
 def test_windows_of_real_articles(real_data):
@@ -94,7 +94,7 @@ def test_windows_of_real_articles(real_data):
 
     def count(max_length, rule):
         return sum(
-            len(window_ranges(tokens, room := max_length - question - 3, step_between(room, 128, rule, "")))
+            len(window_ranges(tokens, room := max_length - question - 3, step_between(room, 128, rule, "", tokens)))
             for tokens, question in rooms
         )
 
