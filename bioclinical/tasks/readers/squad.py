@@ -25,10 +25,14 @@ SHARES = (0.15, 0.15)  # of articles, for validation and test
 
 @dataclass(frozen=True)
 class SquadReader:
-    """One file, split by article 70/15/15; or train and test (validation: `held_out` of train's articles); or three."""
+    """One file, split by article 70/15/15; or train and test (validation: `held_out` of train's articles); or three.
+
+    articles_are_groups: tests of differences draw whole articles rather than questions.
+    """
 
     files: tuple[str, ...]
     held_out: float = 0.05
+    articles_are_groups: bool = True
 
     def raw_files(self, folder: Path) -> list[Path]:
         return [folder / name for name in self.files]
@@ -42,7 +46,13 @@ class SquadReader:
             splits = {**two_way_split(parts[0], self.held_out, protocol.split_seed), "test": parts[1]}
         else:
             splits = protocol.given(dict(zip(SPLITS, parts)))
+        if not self.articles_are_groups:
+            splits = {name: [without_group(e) for e in examples] for name, examples in splits.items()}
         return RawData(splits, counted(counts))
+
+
+def without_group(example: Example) -> Example:
+    return {key: value for key, value in example.items() if key != "group"}
 
 
 def two_way_split(examples: list[Example], share: float, seed: int) -> dict[str, list[Example]]:
