@@ -1,6 +1,7 @@
-"""Fetches the three public data sets into the expected folders, and says how to get the two of PhysioNet.
+"""Fetches public data sets into the expected folders, and says how to get the others.
 
 python scripts/download_data.py [ChemProt COS SocialHistory] [--data_dir data/raw]
+python scripts/download_data.py blurb          every public member of a suite, and the steps for the others
 """
 
 import argparse
@@ -17,12 +18,18 @@ from tqdm import tqdm
 
 from bioclinical.errors import UserError, run_cli
 from bioclinical.files import atomic_path, make_folder, remove, sha256_of_file
+from bioclinical.tasks.downloads import FILES, Files
+from bioclinical.tasks.suites import SUITES
 from bioclinical.text.tables import TableReader
+from dataloader import get_task
 
 ATTEMPTS, TIMEOUT_S, WAIT_S = 5, 60, 2
 LARGEST_BYTES = 2 * 1024**3  # of a data set, unpacked
 README = Path(__file__).resolve().parent.parent / "data" / "README.md"
 WASHINGTON = "https://depts.washington.edu/bionlp/data/corpora/files/"
+
+BLUE = "https://github.com/ncbi-nlp/BLUE_Benchmark/releases/download/0.1/bert_data.zip"
+DEFAULT = ("ChemProt", "COS", "SocialHistory")
 
 
 @dataclass(frozen=True)
@@ -36,10 +43,14 @@ class Source:
 
 SOURCES = {
     "ChemProt": Source(
-        "https://github.com/ncbi-nlp/BLUE_Benchmark/releases/download/0.1/bert_data.zip",
+        BLUE,
         ("ChemProt/train.tsv", "ChemProt/dev.tsv", "ChemProt/test.tsv"),
         {"train.tsv": 19_460, "dev.tsv": 11_820, "test.tsv": 16_943},
     ),
+    "DDI-BLUE": Source(BLUE, tuple(f"ddi2013-type/{part}.tsv" for part in ("train", "dev", "test"))),
+    "HoC-BLUE": Source(BLUE, tuple(f"hoc/{part}.tsv" for part in ("train", "dev", "test"))),
+    "BC5CDR-chem-BLUE": Source(BLUE, tuple(f"BC5CDR/chem/{part}.tsv" for part in ("train", "devel", "test"))),
+    "BC5CDR-disease-BLUE": Source(BLUE, tuple(f"BC5CDR/disease/{part}.tsv" for part in ("train", "devel", "test"))),
     "COS": Source(WASHINGTON + "events-COS-corpus.zip", ("*.ann",)),
     "SocialHistory": Source(WASHINGTON + "SocialHistoryMTSamples.zip", ("*.txt", "*.ann")),
 }
@@ -47,27 +58,72 @@ SOURCES = {
 
 def main() -> None:
     args = parse_args()
-    for name in args.datasets or SOURCES:
+    by_hand = []
+    for name in args.datasets:
         folder = Path(args.data_dir) / name
         if folder.exists() and any(folder.iterdir()) and not args.overwrite:
             print(f"{name}: '{folder}' is there already (--overwrite replaces it)")
-        else:
-            fetch(SOURCES[name], folder)
+        elif name in SOURCES or name in FILES:
+            fetch(SOURCES[name], folder) if name in SOURCES else fetch_files(name, FILES[name], folder)
             files = [path for path in folder.iterdir() if path.is_file()]
             print(f"{name}: {len(files)} files, {sum(path.stat().st_size for path in files):,} bytes in '{folder}'")
+        else:
+            by_hand.append(name)
+    for name in by_hand:
+        print(f"{name}: by hand. {get_task(name).source}; files and steps: docs/data.md")
+    if args.suite:
+        print(f"compare the counts: python dataloader.py --check {args.suite} --data_dir {args.data_dir}")
+        return
     steps = README.read_text(encoding="utf-8").partition("## PhysioNet, step by step\n")[2]
     print(steps.replace("data/raw", args.data_dir))
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Fetch the public data sets.")
-    parser.add_argument("datasets", nargs="*", metavar="NAME", help=f"of {', '.join(SOURCES)} (default: all)")
+    known = sorted(set(SOURCES) | set(FILES))
+    parser.add_argument(
+        "datasets", nargs="*", metavar="NAME", help=f"of {', '.join(known)} (default: {', '.join(DEFAULT)}), or a suite"
+    )
     parser.add_argument("--data_dir", default="data/raw", help="default: data/raw")
     parser.add_argument("--overwrite", action="store_true", help="replace a data set that is there")
     args = parser.parse_args()
-    if unknown := [name for name in args.datasets if name not in SOURCES]:
-        raise UserError(f"'{unknown[0]}' cannot be fetched; known: {', '.join(SOURCES)}")
+    args.suite = None
+    if len(args.datasets) == 1 and args.datasets[0] in SUITES:
+        args.suite = args.datasets[0]
+        args.datasets = folders_of(args.suite)
+    elif unknown := [name for name in args.datasets if name not in known]:
+        raise UserError(f"'{unknown[0]}' cannot be fetched; known: {', '.join(known)}, and {', '.join(SUITES)}")
+    args.datasets = args.datasets or list(DEFAULT)
     return args
+
+
+def folders_of(suite: str) -> list[str]:
+    """The folders of a suite's tasks, each once."""
+    return list(dict.fromkeys(get_task(name).folder for name in SUITES[suite].tasks))
+
+
+def fetch_files(name: str, source: Files, folder: Path) -> None:
+    """Downloads single files and checks them; the folder exists only when all are in order.
+
+    Raises UserError where a file is another one than the one that was looked at.
+    """
+    kept = folder.parent / ".downloads" / name
+    make_folder(kept)
+    for local, remote in source.files.items():
+        path = kept / local
+        download(source.url + remote.path, path)
+        found = sha256_of_file(path)
+        if remote.sha256 and (path.stat().st_size, found) != (remote.bytes, remote.sha256):
+            size = path.stat().st_size
+            remove(path)
+            raise UserError(
+                f"{source.url + remote.path}: {size:,} bytes with the sha256 {found[:16]}..., expected were "
+                f"{remote.bytes:,} with {remote.sha256[:16]}...; the file was changed, and is not kept"
+            )
+        print(f"{name}/{local}: sha256 {found}" + ("" if remote.sha256 else " (no hash is known to compare with)"))
+    with atomic_path(folder) as partial:
+        shutil.copytree(kept, partial)
+    remove(kept)
 
 
 def fetch(source: Source, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """scripts/download_data.py against a local HTTP server that drops, repeats, truncates and lies."""
 
+import hashlib
 import io
 import sys
 import threading
@@ -10,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from bioclinical.errors import run_cli
+from bioclinical.tasks.downloads import Files, RemoteFile
+from dataloader import get_task
 from scripts import download_data
 from scripts.download_data import SOURCES
 
@@ -155,4 +158,48 @@ def test_unusable_archives_leave_nothing(server, run, tmp_path, monkeypatch, con
 def test_moved_and_unknown(server, run):
     server.plan = [404]
     assert "answers 404" in run("COS")[2]
-    assert "'DEID' cannot be fetched; known: ChemProt, COS, SocialHistory" in run("DEID")[2]
+    assert "'DEID' cannot be fetched; known: BC2GM, " in run("DEID")[2]
+
+
+# Single files, checked by size and hash
+
+
+@pytest.fixture
+def one_file(server, monkeypatch):
+    server.content = b"a\tB\n" * 2_000
+    here = f"http://127.0.0.1:{server.server_port}/"
+    remote = RemoteFile("train.tsv", len(server.content), hashlib.sha256(server.content).hexdigest())
+    monkeypatch.setitem(
+        download_data.FILES, "NCBI-disease", Files(here, {"train.tsv": remote, "x.tsv": RemoteFile("x")})
+    )
+    return server
+
+
+def test_files_are_checked_and_a_broken_download_goes_on(one_file, run, tmp_path):
+    one_file.plan = ["drop", "serve", "serve"]
+    code, out, _ = run("NCBI-disease")
+    assert code == 0 and "no hash is known" in out
+    folder = tmp_path / "raw" / "NCBI-disease"
+    assert sorted(path.name for path in folder.iterdir()) == ["train.tsv", "x.tsv"]
+    assert (folder / "train.tsv").read_bytes() == one_file.content and one_file.requests[1].startswith("bytes=")
+    assert not list((tmp_path / "raw" / ".downloads").iterdir())
+
+
+def test_another_file_is_not_kept(one_file, run, tmp_path):
+    one_file.content = one_file.content + b"x"
+    code, _, error = run("NCBI-disease")
+    assert code == 2 and "8,001 bytes" in error and "expected were 8,000" in error
+    assert not (tmp_path / "raw" / "NCBI-disease").exists()
+
+
+def test_a_suite_names_what_must_be_fetched_by_hand(one_file, run, monkeypatch):
+    monkeypatch.setattr(download_data, "folders_of", lambda suite: ["NCBI-disease", "MedNLI", "PICO"])
+    code, out, _ = run("blurb")
+    assert code == 0 and "MedNLI: by hand. Get the three files from physionet.org" in out
+    assert "PICO: by hand. Get ebm_nlp_2_00.tar.gz" in out and "dataloader.py --check blurb" in out
+
+
+def test_every_file_has_a_task_that_reads_it():
+    for name, files in download_data.FILES.items():
+        wanted = {path.name for path in get_task(name).reader.raw_files(download_data.Path(name))}
+        assert set(files.files) == wanted
