@@ -1,5 +1,5 @@
-"""Where the public files of benchmark tasks are, file by file (downloads.json), with the size and hash of those that were
-looked at. HoC, GAD and BIOSSES: what BLURB's generator writes, from a public copy of its output."""
+"""Where the public files of benchmark tasks are, file by file (downloads.json), with the size and hash of those that
+were looked at. HoC, GAD and BIOSSES: what BLURB's generator writes, from a public copy of its output."""
 
 import json
 from dataclasses import dataclass
