@@ -14,12 +14,10 @@ from bioclinical.errors import run_cli
 from bioclinical.files import make_folder, write_text
 from bioclinical.pretraining.training.metrics_file import read_metrics
 from bioclinical.results.collection import read_results
-from bioclinical.results.table import table
+from bioclinical.results.panel import panels
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-
-SHOWN = (("ChemProt", "micro_f1_5"), ("DEID", "f1"))
 
 
 def main() -> None:
@@ -39,14 +37,12 @@ def main() -> None:
 
 def story_table(mlm: dict[str, dict[str, float]], results: Path) -> pd.DataFrame:
     """One row per model: masked accuracy and the tasks' official metrics, in percent, means over seeds."""
-    scores = table(read_results(results)[0])
-    rows = {}
-    for model, values in mlm.items():
-        name = Path(model).name
-        rows[name] = {"masked accuracy": 100 * values["MaskedAccuracy"]}
-        for dataset, metric in SHOWN:
-            own = scores[(scores["model"] == name) & (scores["dataset"] == dataset) & (scores["metric"] == metric)]
-            rows[name][f"{dataset} {metric}"] = own["mean"].mean()
+    rows = {Path(model).name: {"masked accuracy": 100 * values["MaskedAccuracy"]} for model, values in mlm.items()}
+    for panel in panels(read_results(results)[0]):
+        metric = panel.official
+        for row in panel.rows:
+            if row.model in rows and len(row.scores(metric)):
+                rows[row.model][f"{panel.dataset} {metric.name}"] = 100 * row.scores(metric).mean()
     return pd.DataFrame.from_dict(rows, orient="index")
 
 

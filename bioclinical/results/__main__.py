@@ -1,49 +1,101 @@
-"""The table over seeds from result files, scores in percent.
+"""Tables over seeds from result files, with intervals and tests; scores in percent where they are fractions.
 
-python -m bioclinical.results outputs [--dataset D] [--reference MODEL] [--csv FILE] [--markdown FILE] [--html FILE]
+python -m bioclinical.results outputs --reference MODEL --html report.html
 """
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bioclinical.errors import UserError, run_cli
 from bioclinical.files import atomic_path, write_text
-from bioclinical.results.collection import read_results
-from bioclinical.results.compare import compared
-from bioclinical.results.table import printable, table, to_markdown
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from bioclinical.results.analysis import Analysis
+    from bioclinical.results.panel import Panel
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Tables over seeds from the result files of main.py.")
+    parser.add_argument("output_dir", help="the folder given to main.py as --output_dir")
+    what = parser.add_argument_group("what")
+    what.add_argument("--dataset", help="only this one")
+    what.add_argument("--reference", metavar="MODEL", help="add each model's difference to this one, tested")
+    what.add_argument("--all_pairs", action="store_true", help="test every pair of models")
+    what.add_argument(
+        "--metrics",
+        metavar="NAMES",
+        help="test these besides the official one, as an exploratory family (comma-separated, or all)",
+    )
+    what.add_argument("--over_splits", action="store_true", help="tables over split seeds and folds")
+    what.add_argument("--exclude_failed", action="store_true", help="failed seeds do not count as the baseline")
+    files = parser.add_argument_group("files")
+    files.add_argument("--csv", metavar="FILE", help="every metric, unrounded")
+    files.add_argument("--markdown", metavar="FILE", help="the printed tables and those of classes")
+    files.add_argument("--latex", metavar="FILE", help="the printed tables, for the package booktabs")
+    files.add_argument("--per_class", metavar="FILE", help="precision, recall and F1 of each class, as CSV")
+    files.add_argument("--html", metavar="FILE", help="a page of tables and figures that needs no network")
+    files.add_argument("--figures", metavar="DIR", help="every figure as PDF and SVG")
+    files.add_argument(
+        "--disagreements",
+        nargs=3,
+        metavar=("MODEL", "MODEL", "FILE"),
+        help="ids of the examples that two models do not get right equally often, as CSV",
+    )
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Table over seeds from result files; scores in percent.")
-    parser.add_argument("output_dir", help="the folder given to main.py as --output_dir")
-    parser.add_argument("--dataset", help="only this one")
-    parser.add_argument("--reference", metavar="MODEL", help="add each model's difference to this one, tested")
-    parser.add_argument("--html", metavar="FILE", help="write a page of tables and figures that needs no network")
-    parser.add_argument("--csv", metavar="FILE", help="write every metric, unrounded")
-    parser.add_argument("--markdown", metavar="FILE", help="write the printed table as Markdown")
-    args = parser.parse_args()
-    results, problems = read_results(Path(args.output_dir), args.dataset)
-    for problem in problems:
-        print(f"skipped: {problem}")
+    args = parse_args()
+    from bioclinical.results.analysis import analyse
+    from bioclinical.results.collection import read_results
+    from bioclinical.results.panel import panels
+    from bioclinical.results.render import to_text
+
+    results, skipped = read_results(Path(args.output_dir), args.dataset)
+    for sentence in skipped:
+        print(f"skipped: {sentence}")
     if not results:
         raise UserError(f"no results under '{args.output_dir}'" + (f" for {args.dataset}" if args.dataset else ""))
-    summary, notes = table(results), []
-    if args.reference:
-        summary, notes = compared(summary, results, args.reference)
-    shown = [printable(rows) for _, rows in summary.groupby("protocol")]  # no column mixes protocols
-    print("\n\n".join(rows.to_string(index=False) for rows in shown))
-    if single := sorted(set(summary.loc[(summary["n"] == 1) & (summary["group"] != ""), "model"])):
-        notes.append(f"no interval over seeds where there is one seed only: {', '.join(single)}")
-    print("\n".join(["", *notes]) if notes else "", end="\n" if notes else "")
-    if args.html:
-        from bioclinical.report.page import write_report  # matplotlib takes a second to load
+    found = panels(results, args.exclude_failed)
+    analysis = analyse(found, args.reference, args.all_pairs, args.metrics, args.over_splits)
+    print("\n".join(map(to_text, analysis.tables)), end="")
+    write_tables(args, found, analysis)
+    if args.html or args.figures:
+        from bioclinical.report.page import write_figures, write_page  # matplotlib takes a second to load
 
-        write_report(Path(args.html), results, summary, [*problems, *notes])
+        if args.html:
+            write_page(Path(args.html), analysis, skipped)
+        if args.figures:
+            write_figures(Path(args.figures), analysis)
+
+
+def write_tables(args: argparse.Namespace, found: "list[Panel]", analysis: "Analysis") -> None:
+    """The files of tables that were asked for."""
+    from bioclinical.results.class_table import class_frame, class_table
+    from bioclinical.results.disagreements import disagreements
+    from bioclinical.results.frame import frame
+    from bioclinical.results.render import to_latex, to_markdown
+
     if args.csv:
-        with atomic_path(Path(args.csv)) as partial:
-            summary.to_csv(partial, index=False)
+        write_csv(args.csv, frame(analysis.measured, analysis.comparisons + analysis.exploratory))
+    if args.per_class:
+        write_csv(args.per_class, class_frame(found))
+    if args.disagreements:
+        one, two, path = args.disagreements
+        write_csv(path, disagreements(found, one, two))
     if args.markdown:
-        write_text(Path(args.markdown), "\n".join(map(to_markdown, shown)))
+        classes = [table for table in map(class_table, found) if table]
+        write_text(Path(args.markdown), "\n".join(map(to_markdown, analysis.tables + classes)))
+    if args.latex:
+        write_text(Path(args.latex), "\n".join(map(to_latex, analysis.tables)))
+
+
+def write_csv(path: str, table: "DataFrame") -> None:
+    with atomic_path(Path(path)) as partial:
+        table.to_csv(partial, index=False)
 
 
 if __name__ == "__main__":

@@ -1,85 +1,182 @@
-"""The table over seeds, for the terminal, Markdown and the page."""
+"""What a table is, and the one of a panel: a row per model, a column per metric, the official one first."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 
-from bioclinical.results.collection import SCORE_COLUMNS, metric_rows
-from bioclinical.results.store import Result
-from bioclinical.statistics import seed_interval
+from bioclinical.errors import UserError
+from bioclinical.metrics.metric import Metric
+from bioclinical.results.compare import Comparison, Measured, correct
+from bioclinical.results.panel import BASELINE, Panel, Row
+from bioclinical.results.significance import LEVEL
 
-# Shown in the terminal and in Markdown, in this order, where a task has them; the CSV holds every scalar metric.
-HEADLINE_METRICS = (
-    "micro_f1_5",
-    "weighted_f1",
-    "micro_f1",
-    "macro_f1",
-    "accuracy",
-    "f1",
-    "f1_all_gold",
-    "f1_windowed",
-    "ece",
-)
-STATISTICS = ("mean", "sd", "median", "min", "max")
+NONE = "-"
+SMALLEST_P = 0.001
+DIFFERENCE = ["difference", "difference 95 %", "p", "p (Holm)", "needs"]
+MARKS = "best in bold; †: not shown to be worse than the best (p after Holm's correction is 0.05 or more, or not given)"
 
 
-def table(results: list[Result]) -> pd.DataFrame:
-    """One row per dataset, protocol, model, settings and metric: mean, sd, 95 % interval, median, min, max over seeds.
+@dataclass(frozen=True)
+class Cell:
+    """best: of its column. close: not shown to differ from the best."""
 
-    Scores in percent. sd is the sample's (n - 1); it and the interval (`low`, `high`) are empty for one seed. The
-    baseline row needs no seed.
-    """
-    frame = pd.DataFrame(
-        [row for result in results for row in metric_rows(result)],
-        columns=SCORE_COLUMNS,
+    text: str
+    best: bool = False
+    close: bool = False
+
+
+@dataclass
+class Table:
+    """What is rendered as text, Markdown, LaTeX and HTML. notes: sentences below it."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[Cell]]
+    notes: list[str] = field(default_factory=list)
+
+
+def panel_table(measured: Measured, comparisons: Sequence[Comparison] = ()) -> Table:
+    """A row per model, the official metric first with its interval and, against a reference, its difference and p."""
+    panel, official = measured.panel, measured.panel.official
+    compared = {c.other.group: c for c in comparisons if c.metric.name == official.name}
+    others = panel.headline[1:]
+    best, close = best_rows(measured)
+    leaders = {metric.name: leader(panel, metric) for metric in others}
+    columns = ["model", official.name, "95 %", "seeds"]
+    columns += DIFFERENCE if compared else []
+    rows = []
+    for row in panel.rows:
+        cells = [Cell(row.name), Cell(mean_and_sd(row, official), row.group == best, row.group in close)]
+        cells += [Cell(interval_of(measured, row)), Cell(seed_count(row))]
+        cells += [Cell(text) for text in difference_cells(compared.get(row.group))] if compared else []
+        rows.append(cells + [Cell(mean_and_sd(row, m), row.group == leaders[m.name]) for m in others])
+    shown = [official, *([None] * (len(columns) - 2)), *others]
+    baseline = [Cell(NONE if m is None else value_of(panel.baseline, m)) for m in shown]
+    rows.append([Cell(BASELINE), *baseline])
+    return Table(
+        f"{panel.title}: {shared_settings(panel)}", columns + [m.name for m in others], rows, notes(measured, best)
     )
-    keys = ["dataset", "protocol", "test_set", "group", "model", "settings", "metric"]
-    scores = frame.drop_duplicates([*keys, "seed"]).groupby(keys, sort=False)["score"]
-    summary = scores.agg(["mean", "std", "median", "min", "max", "count"])
-    intervals = np.array([seed_interval(values.dropna().to_numpy()) for _, values in scores]).reshape(-1, 2)
-    summary[["low", "high"]] = intervals.clip(0, 100)  # no score lies beyond
-    summary = summary.reset_index()
-    summary = summary.rename(columns={"std": "sd", "count": "n"})
-    failed = pd.Series([r["identity"]["group"] for r in results if r["status"] == "failed"], dtype=str).value_counts()
-    summary["failed"] = summary["group"].map(failed).fillna(0).astype(int)
-    summary = summary.sort_values(["dataset", "protocol", "test_set", "metric"], key=metric_order, kind="stable")
-    return summary.reset_index(drop=True)
 
 
-def metric_order(column: pd.Series) -> pd.Series:
-    """Sorts metrics by HEADLINE_METRICS first, everything else as it is."""
-    if column.name != "metric":
-        return column
-    order = {name: f"{i:02d}" for i, name in enumerate(HEADLINE_METRICS)}
-    return column.map(lambda name: order.get(name, "99" + name))
+def mean_and_sd(row: Row, metric: Metric) -> str:
+    """`83.07 ± 0.42` over seeds; no deviation for one."""
+    scores = row.scores(metric)
+    if not len(scores):
+        return NONE
+    mean = metric.display(scores.mean())
+    return f"{mean} ± {metric.display(scores.std(ddof=1))}" if len(scores) > 1 else mean
 
 
-def printable(summary: pd.DataFrame) -> pd.DataFrame:
-    """Headline metrics with two decimals, internal columns dropped; the test set only where there are several."""
-    shown = summary[summary["metric"].isin(HEADLINE_METRICS)].drop(
-        columns=["group", "reference", "name"], errors="ignore"
-    )
-    low, high = shown.pop("low"), shown.pop("high")
-    shown.insert(list(shown).index("sd") + 1, "interval_95", [interval(*bounds) for bounds in zip(low, high)])
-    if "p" in shown:
-        low, high = shown.pop("difference_low"), shown.pop("difference_high")
-        shown.insert(list(shown).index("p"), "difference_95", [interval(*bounds) for bounds in zip(low, high)])
-        for column, digits in (("difference", "{:+.2f}"), ("p", "{:.3f}"), ("p_holm", "{:.3f}")):
-            shown[column] = ["-" if pd.isna(value) else digits.format(value) for value in shown[column]]
-    if shown.groupby(["dataset", "protocol"])["test_set"].nunique().max() == 1:
-        shown = shown.drop(columns="test_set")
-    if not shown["failed"].any():
-        shown = shown.drop(columns="failed")
-    for column in STATISTICS:
-        shown[column] = shown[column].map(lambda value: "-" if pd.isna(value) else f"{value:.2f}")
-    return shown
+def value_of(scores: dict[str, float], metric: Metric) -> str:
+    return metric.display(scores[metric.name]) if metric.name in scores else NONE
 
 
-def interval(low: float, high: float) -> str:
-    """Two decimals; a dash where there is none."""
-    return "-" if pd.isna(low) else f"[{low:.2f}, {high:.2f}]"
+def interval_of(measured: Measured, row: Row) -> str:
+    """Over seeds and documents; for one seed over documents, marked by a star."""
+    metric = measured.panel.official
+    found = measured.estimate(row, metric)
+    if found is None:
+        return NONE
+    if found.seeds > 1:
+        return interval(metric, found.interval)
+    return interval(metric, found.document_interval) + " *"
 
 
-def to_markdown(frame: pd.DataFrame) -> str:
-    """A GitHub table."""
-    lines = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).values.tolist()]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
+def interval(metric: Metric, bounds: tuple[float, float], limited: bool = True) -> str:
+    """`[82.10, 84.02]`; limited to the metric's range where it is one of scores."""
+    if any(map(math.isnan, bounds)):
+        return NONE
+    low, high = np.clip(bounds, metric.low, metric.high) if limited else bounds
+    return f"[{metric.display(low)}, {metric.display(high)}]"
+
+
+def seed_count(row: Row) -> str:
+    return f"{len(row.runs)}" + (f" + {len(row.failed)} failed" if row.failed else "")
+
+
+def difference_cells(found: Comparison | None) -> list[str]:
+    """Those of DIFFERENCE; an interval over documents alone, which one seed leaves, is starred."""
+    if found is None:
+        return [NONE] * len(DIFFERENCE)
+    estimate, metric = found.estimate, found.metric
+    bounds = interval(metric, estimate.interval, limited=False)
+    if estimate.seeds < 2:
+        bounds = interval(metric, estimate.document_interval, limited=False) + " *"
+    sign = "+" if estimate.value >= 0 else ""
+    shown = [sign + metric.display(estimate.value), bounds]
+    return [*shown, p_value(estimate.p), p_value(found.p_holm), found.needs or NONE]
+
+
+def p_value(p: float) -> str:
+    """Three decimals; below 0.001 the tails of few seeds are not known any better."""
+    if math.isnan(p):
+        return NONE
+    return f"<{SMALLEST_P}" if p < SMALLEST_P else f"{p:.3f}"
+
+
+def leader(panel: Panel, metric: Metric) -> str | None:
+    """The group of the row with the best mean; None where there are not two to choose from."""
+    means = {row.group: row.scores(metric).mean() for row in panel.rows if len(row.scores(metric))}
+    if len(means) < 2:
+        return None
+    return (max if metric.higher_is_better else min)(means, key=means.get)
+
+
+def best_rows(measured: Measured) -> tuple[str | None, set[str]]:
+    """The best row by the official metric, and those not shown to be worse: Holm's correction over this panel."""
+    panel, metric = measured.panel, measured.panel.official
+    best = leader(panel, metric)
+    if best is None:
+        return None, set()
+    top = next(row for row in panel.rows if row.group == best)
+    found = []
+    for row in panel.rows:
+        if row is not top and row.runs:
+            try:
+                found.append(measured.compare(top, row, metric))
+            except UserError:
+                continue  # what cannot be compared gets no mark; the comparison itself says why
+    correct(found)
+    return best, {c.other.group for c in found if not c.p_holm < LEVEL}
+
+
+def shared_settings(panel: Panel) -> str:
+    """The settings that all rows have."""
+    settings = [row.settings.split() for row in panel.rows]
+    return " ".join(word for word in settings[0] if all(word in own for own in settings))
+
+
+def notes(measured: Measured, best: str | None) -> list[str]:
+    """What a reader must know of a panel's numbers."""
+    panel, metric = measured.panel, measured.panel.official
+    found = [MARKS] if best else []
+    if any(len(row.scores(metric)) == 1 for row in panel.rows):
+        found.append("* these runs, over documents: with one seed nothing is known of others, and there is no p")
+    for row in panel.rows:
+        if row.failed:
+            seeds = ", ".join(str(run["seed"]) for run in row.failed)
+            counted = row.fallback and row.runs
+            found.append(
+                f"'{row.name}' failed with seed {seeds}"
+                + (
+                    ", counted as the majority baseline (--exclude_failed leaves it out)"
+                    if counted
+                    else ", not counted"
+                )
+            )
+        scores = row.scores(metric)
+        if len(scores) > 1 and np.ptp(scores) == 0:
+            found.append(f"all seeds of '{row.name}' score the same; its interval is of documents alone")
+    found += [
+        f"'{row.name}' has runs with --group_by_length from before result files had a schema: their scores were "
+        "computed in a wrong order; repeat them with --overwrite"
+        for row in panel.rows
+        if any(run.get("schema") is None and run["config"].get("group_by_length") for run in row.runs)
+    ]
+    seed_sets = {tuple(row.seeds) for row in panel.rows if row.runs}
+    if len(seed_sets) > 1:
+        sets = "; ".join(f"'{row.name}' {' '.join(map(str, row.seeds))}" for row in panel.rows if row.runs)
+        found.append(f"not all rows have the same seeds: {sets}")
+    return found + list(dict.fromkeys(measured.notes))

@@ -1,0 +1,273 @@
+"""How often each way to compare two models is wrong, in studies whose truth is known: the choice of significance.py.
+
+python benchmarks/statistics_level.py [--studies 2000] [--processes 2] [--out benchmarks/results/statistics_level.json]
+
+A simulated study tests two models, each with several seeds, on one set of documents. Whether a run gets an item right
+depends on how hard the document is (shared by both models), on what this model finds hard, on the seed (a shift of its
+quality, with the stated standard deviation in points) and on noise of this seed on this document. Without a true
+difference, the share of studies with p < 0.05 is the false-positive rate; with one, it is the power.
+"""
+
+import argparse
+import functools
+import itertools
+import math
+import multiprocessing
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+from scipy.special import ndtr, ndtri
+
+from bioclinical.errors import run_cli
+from bioclinical.files import write_json
+from bioclinical.metrics.classification import Accuracy, LabelF1
+from bioclinical.metrics.entities import EntityScore
+from bioclinical.metrics.metric import SummableMetric
+from bioclinical.results import significance
+from bioclinical.results.significance import Estimate, Sample
+
+QUALITY = 0.8  # share of items right
+SHARES = {"document": 0.45, "model": 0.25, "run": 0.30}  # of the latent variance: what makes an item hard
+RESAMPLES = 500
+TASKS = 5  # of the simulated suite
+LABELS = ("r1", "r2", "r3", "r4", "r5", "false")
+PRIOR = np.array([0.04, 0.11, 0.02, 0.03, 0.08, 0.72])  # about ChemProt's
+FALSE_ALARM = 0.6  # share of missed entities in whose place a wrong one is predicted
+
+
+@dataclass(frozen=True)
+class Study:
+    """seed_sd: standard deviation between seeds, in points of the metric (one per model). gap: quality of the second
+    model minus the first's, in points. repeatable: a seed does the same as all others, noise included."""
+
+    metric: str
+    documents: int
+    seeds: tuple[int, int]
+    seed_sd: tuple[float, float]
+    gap: float = 0.0
+    repeatable: bool = False
+
+
+METRICS: dict[str, SummableMetric] = {
+    "accuracy": Accuracy(),
+    "micro_f1_5": LabelF1(name="micro_f1_5", labels=LABELS, average="micro", scored=LABELS[:-1]),
+    "macro_f1": LabelF1(name="macro_f1", labels=LABELS, average="macro"),
+    "entity_f1": EntityScore(name="f1"),
+}
+
+
+def latent_shift(metric: str, points: float) -> float:
+    """The shift of the latent quality that moves the metric by so many points, near QUALITY."""
+    near = expected_sums(metric, ndtr(ndtri(QUALITY) + np.array([-0.01, 0.01])))
+    slope = np.diff(METRICS[metric].of_sums(near)).item() / 0.02
+    return points / 100 / slope
+
+
+def draw(study: Study, rng: np.random.Generator) -> list[np.ndarray]:
+    """For each model, the table (documents, seeds, ...) of what the metric sums."""
+    items = 1 + rng.poisson(rng.gamma(1.0, 4.0, study.documents)) if study.metric == "entity_f1" else None
+    owner = np.arange(study.documents) if items is None else np.repeat(np.arange(study.documents), items)
+    hard = math.sqrt(SHARES["document"]) * rng.normal(size=study.documents)[owner]
+    gold = rng.choice(len(LABELS), size=len(owner), p=PRIOR)
+    tables = []
+    for seeds, seed_sd, gap in zip(study.seeds, study.seed_sd, (0.0, study.gap)):
+        own = hard + math.sqrt(SHARES["model"]) * rng.normal(size=len(owner))
+        shape = (len(owner), 1 if study.repeatable else seeds)
+        noise, other = rng.normal(size=shape), rng.integers(1, len(LABELS), size=shape)
+        shift, spread = (latent_shift(study.metric, points) for points in (gap, seed_sd))
+        quality = ndtri(QUALITY) + shift + spread * rng.normal(size=seeds)
+        right = own[:, None] + math.sqrt(SHARES["run"]) * noise < quality
+        other = np.broadcast_to(other, right.shape)
+        tables.append(tabulate(study, right, gold, other, owner))
+    return tables
+
+
+def tabulate(study: Study, right: np.ndarray, gold: np.ndarray, other: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    """right: (items, seeds); gold: (items,) label ids; other: what is predicted instead; owner: an item's document."""
+    if study.metric == "accuracy":
+        return np.stack([right, np.ones_like(right)], axis=-1).astype(float)
+    if study.metric == "entity_f1":
+        alarms = right | (other / len(LABELS) <= FALSE_ALARM)
+        counts = np.stack([right, alarms, np.ones_like(right)], axis=-1).astype(float)
+        starts = np.flatnonzero(np.diff(owner, prepend=-1))
+        return np.add.reduceat(counts, starts, axis=0)
+    predicted = np.where(right, gold[:, None], (gold[:, None] + other) % len(LABELS))
+    labels = np.arange(len(LABELS))
+    is_gold = np.broadcast_to((gold[:, None] == labels)[:, None], (*right.shape, len(LABELS)))
+    is_predicted = predicted[..., None] == labels
+    counts = np.stack([is_gold & is_predicted, is_predicted, is_gold], axis=-1).astype(float)
+    return counts[..., :-1, :] if study.metric == "micro_f1_5" else counts
+
+
+def sample_of(table: np.ndarray, metric: SummableMetric) -> Sample:
+    sums = table.sum(axis=0)
+    return Sample(metric.of_sums(sums), metric.of_sums(sums - table))
+
+
+def true_difference(study: Study) -> float:
+    """Of the metric on infinitely many documents, averaged over seeds."""
+    quantiles = ndtri((np.arange(400) + 0.5) / 400)
+    means = []
+    for seed_sd, gap in zip(study.seed_sd, (0.0, study.gap)):
+        shift, spread = (latent_shift(study.metric, points) for points in (gap, seed_sd))
+        right = ndtr(ndtri(QUALITY) + shift + spread * quantiles)
+        means.append(METRICS[study.metric].of_sums(expected_sums(study.metric, right)).mean())
+    return float(means[1] - means[0])
+
+
+def expected_sums(metric: str, right: np.ndarray) -> np.ndarray:
+    """What the metric sums, per item, at each share of right items."""
+    if metric == "accuracy":
+        return np.stack([right, np.ones_like(right)], axis=-1)
+    if metric == "entity_f1":
+        alarms = np.mean([other / len(LABELS) <= FALSE_ALARM for other in range(1, len(LABELS))])
+        return np.stack([right, right + alarms * (1 - right), np.ones_like(right)], axis=-1)
+    wrong = (1 - PRIOR) / (len(LABELS) - 1)  # an error takes each other label equally often
+    predicted = right[:, None] * PRIOR + (1 - right[:, None]) * wrong
+    counts = np.stack([right[:, None] * PRIOR, predicted, np.broadcast_to(PRIOR, predicted.shape)], axis=-1)
+    return counts[:, :-1] if metric == "micro_f1_5" else counts
+
+
+def seeds_fixed(reference: Sample, other: Sample, rng: np.random.Generator) -> float:
+    """p over documents alone, these runs given: the paired bootstrap over documents, to first order."""
+    found = significance.difference(reference, other)
+    return float(2 * stats.norm.sf(abs(found.value) / math.sqrt(found.document_variance)))
+
+
+def both_resampled(reference: Sample, other: Sample, rng: np.random.Generator, corrected: bool = False) -> float:
+    """p of the percentile bootstrap over seeds and documents (these to first order); corrected: with the seeds'
+    deviations widened by sqrt(n / (n - 1))."""
+    runs = np.concatenate([reference.deviations, other.deviations], axis=1)
+    noise = rng.multivariate_normal(np.zeros(runs.shape[1]), runs.T @ runs, RESAMPLES, method="eigh")
+    drawn = []
+    for sample, own in ((reference, noise[:, : reference.seeds]), (other, noise[:, reference.seeds :])):
+        chosen = rng.integers(sample.seeds, size=(RESAMPLES, sample.seeds))
+        widened = math.sqrt(sample.seeds / (sample.seeds - 1)) if corrected else 1.0
+        scores = sample.mean + widened * (sample.scores - sample.mean)
+        drawn.append((scores[chosen] + np.take_along_axis(own, chosen, axis=1)).mean(axis=1))
+    gaps = drawn[1] - drawn[0]
+    return min(1.0, 2 * (1 + min((gaps <= 0).sum(), (gaps >= 0).sum())) / (1 + RESAMPLES))
+
+
+def added_up(reference: Sample, other: Sample, rng: np.random.Generator) -> float:
+    """p by t of the variance over seeds plus the whole variance over documents: each seed's noise counts twice."""
+    found = significance.difference(reference, other)
+    seeds = [part for sample in (reference, other) for part in significance.seed_part(sample)]
+    return t_test(found, [*seeds, (found.document_variance, len(reference.left_out) - 1)])
+
+
+def components(reference: Sample, other: Sample, rng: np.random.Generator) -> float:
+    """p of significance.py, given for two seeds too."""
+    found = significance.difference(reference, other)
+    return t_test(found, found.variances)
+
+
+def pooled(reference: Sample, other: Sample, rng: np.random.Generator) -> float:
+    """The same with one variance between seeds for both models."""
+    found = significance.difference(reference, other)
+    (one, its), (two, other_its), documents = found.variances
+    return t_test(found, [(one + two, its + other_its), documents])
+
+
+def t_test(found: Estimate, variances: Any) -> float:
+    variance = sum(part for part, _ in variances)
+    return float(2 * stats.t.sf(abs(found.value) / math.sqrt(variance), significance.satterthwaite(variances)))
+
+
+METHODS = {
+    "documents, seeds fixed": seeds_fixed,
+    "both resampled": both_resampled,
+    "both resampled, corrected": functools.partial(both_resampled, corrected=True),
+    "variances added up": added_up,
+    "components, pooled": pooled,
+    "components": components,
+}
+
+
+def run_study(study: Study, studies: int) -> dict[str, Any]:
+    """Shares in percent: of p < 0.05 by each method, and how often the intervals hold the truth."""
+    rng = np.random.default_rng([study.documents, *study.seeds, *(round(10 * x) for x in (*study.seed_sd, study.gap))])
+    metric, truth = METRICS[study.metric], true_difference(study)
+    small, covered = dict.fromkeys(METHODS, 0), 0
+    for _ in range(studies):
+        samples = [sample_of(table, metric) for table in draw(study, rng)]
+        low, high = significance.difference(*samples).interval
+        covered += low <= truth <= high
+        for name, method in METHODS.items():
+            small[name] += int(method(*samples, rng) < significance.LEVEL)
+    shares = {name: round(100 * count / studies, 2) for name, count in small.items()}
+    return asdict(study) | {"studies": studies, "p_below_0.05": shares, "coverage": round(100 * covered / studies, 2)}
+
+
+def run_suite(study: Study, studies: int) -> dict[str, Any]:
+    """The same for the mean over tasks, each simulated like `study`."""
+    rng, metric, truth = np.random.default_rng(TASKS), METRICS[study.metric], true_difference(study)
+    small = covered = 0
+    for _ in range(studies):
+        tables = [draw(study, rng) for _ in range(TASKS)]
+        found = significance.mean_of(
+            [significance.difference(*(sample_of(table, metric) for table in task)) for task in tables]
+        )
+        small += int(found.p < significance.LEVEL)
+        covered += found.interval[0] <= truth <= found.interval[1]
+    shares = {"components": round(100 * small / studies, 2)}
+    done = {"studies": studies, "p_below_0.05": shares, "coverage": round(100 * covered / studies, 2)}
+    return asdict(study) | {"tasks": TASKS} | done
+
+
+def grid() -> Iterator[Study]:
+    """The studies: the grid, then power, then what is harder or larger."""
+    cells = list(itertools.product((200, 2_000), (2, 3, 5, 10), (0.0, 0.5, 3.0)))
+    for metric in ("accuracy", "micro_f1_5", "entity_f1"):
+        for documents, seeds, sd in cells:
+            yield Study(metric, documents, (seeds, seeds), (sd, sd))
+    for metric, gap in itertools.product(("accuracy", "entity_f1"), (1.0, 3.0)):
+        for documents, seeds, sd in cells:
+            yield Study(metric, documents, (seeds, seeds), (sd, sd), gap)
+    for documents, seeds in ((300, 3), (3_000, 5), (16_943, 3), (16_943, 5)):
+        yield Study("accuracy", documents, (seeds, seeds), (1.0, 1.0))
+    for seeds in ((2, 2), (3, 3), (5, 5), (10, 10)):
+        yield Study("accuracy", 2_000, seeds, (0.5, 3.0))
+        yield Study("accuracy", 200, seeds, (0.5, 3.0))
+    for seeds in ((2, 5), (3, 5), (3, 10)):
+        yield Study("accuracy", 2_000, seeds, (1.0, 1.0))
+    for seeds in (3, 5):
+        yield Study("macro_f1", 2_000, (seeds, seeds), (0.5, 0.5))
+        yield Study("accuracy", 2_000, (seeds, seeds), (0.0, 0.0), repeatable=True)
+
+
+SUITES = (Study("accuracy", 500, (3, 3), (1.0, 1.0)), Study("accuracy", 500, (3, 3), (0.5, 3.0)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--studies", type=int, default=2_000, help="for each row (default: 2000); for power a quarter")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/statistics_level.json"))
+    args = parser.parse_args()
+    start = time.perf_counter()
+    jobs = [(run_study, study, args.studies // (4 if study.gap else 1)) for study in grid()]
+    jobs += [(run_suite, study, args.studies) for study in SUITES]
+    rows = []
+    with multiprocessing.Pool(args.processes) as pool:
+        for row in pool.imap(run_job, jobs):
+            rows.append(row)
+            print(f"{len(rows)}/{len(jobs)} {time.perf_counter() - start:.0f} s {row}", file=sys.stderr, flush=True)
+    versions = {"python": platform.python_version(), "numpy": np.__version__}
+    write_json(args.out, {"command": sys.argv, "versions": versions, "shares": SHARES, "rows": rows})
+
+
+def run_job(job: tuple) -> dict[str, Any]:
+    run, study, studies = job
+    return run(study, studies)
+
+
+if __name__ == "__main__":
+    run_cli(main)
