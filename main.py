@@ -72,6 +72,7 @@ def main() -> None:
             model, attention = load_model(
                 source, config, data.problem.auto_class, settings.attn, device.value, settings.precision
             )
+            model = data.problem.adapt(model)
             choices = {"device": device, "dtype": dtype, "attention": attention}
             choices["max_length"] = machine.Choice(str(max_length), reason)
             print_plan(data, choices)
@@ -311,6 +312,7 @@ def train_and_store(
             token_pattern=data.token_pattern,
             pooling=settings.pooling,
             options=outcome.options,
+            texts=list(data.problem.texts(data.splits["train"][0])),
         )
         save_model(model, tokenizer, facts, Path(args.save_model))
     remove(run_dir)

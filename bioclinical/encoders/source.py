@@ -30,14 +30,24 @@ class Source:
 
 
 def load_config(source: Source) -> PretrainedConfig:
-    """The model's config.json; raises UserError where the hub id or folder cannot be loaded."""
+    """The model's config.json; raises UserError where the hub id or folder cannot be loaded, or holds a word for a number."""
     name = source.name
     try:
-        return AutoConfig.from_pretrained(name, **source.options)
+        config = AutoConfig.from_pretrained(name, **source.options)
     except Exception as error:  # hub client and config parser raise classes of their own
         raise UserError(
             f"no model could be loaded from '{name}' ({first_line(error)}); give a hub id or a folder"
         ) from error
+    for key in number_keys(type(config)):
+        if isinstance(getattr(config, key, None), str):
+            raise UserError(f"'{name}': `{key}` in its config.json must be a number")
+    return config
+
+
+def number_keys(config_class: type[PretrainedConfig]) -> list[str]:
+    """The settings of a kind of config whose defaults are numbers."""
+    defaults = {} if config_class.has_no_defaults_at_init else vars(config_class())
+    return [key for key, value in defaults.items() if isinstance(value, (int, float)) and not isinstance(value, bool)]
 
 
 def model_identity(source: Source, config: PretrainedConfig) -> str:

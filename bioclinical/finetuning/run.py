@@ -1,6 +1,5 @@
 """One fine-tuning run: encode, train, pick the best epoch by validation, evaluate once on test."""
 
-import inspect
 import time
 import warnings
 from dataclasses import asdict, dataclass, replace
@@ -16,7 +15,7 @@ from bioclinical.finetuning.callbacks import StepClock, is_complete
 from bioclinical.finetuning.settings import Settings
 from bioclinical.finetuning.trainer import GuardedTrainer, best_epoch, build_trainer, validation_history
 from bioclinical.metrics.metric import Prediction
-from bioclinical.problems.encoding import Coder, EncodedSplit, token_ids
+from bioclinical.problems.encoding import Coder, EncodedSplit, arguments_of, token_ids
 from bioclinical.problems.problem import scores
 from bioclinical.runtime.machine import peak_memory_bytes
 from bioclinical.tasks.example import SPLITS
@@ -93,9 +92,8 @@ def coder_of(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, data: TaskData, max_length: int, settings: Settings
 ) -> Coder:
     """What turns the task's examples into rows of the model."""
-    arguments = frozenset(inspect.signature(type(model).forward).parameters)
     options = data.problem.fitted_options(data.options(settings.options), data.splits["train"])
-    return Coder(tokenizer, max_length, arguments, data.labels, options)
+    return Coder(tokenizer, max_length, arguments_of(model), data.labels, options)
 
 
 def run_training(trainer: GuardedTrainer, checkpoint: str | None) -> None:

@@ -1,6 +1,7 @@
 """A fine-tuned model's folder: weights, tokenizer, and in its config what prediction must know of the training."""
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ class TrainedFacts:
     """What a model was trained on and how its test score was made; absent from models saved elsewhere.
 
     max_length: tokens, special ones included.  token_pattern: cuts text into the task's words.  pooling: of texts that
-    are longer.  options: the problem's own settings.
+    are longer.  options: the problem's own settings.  texts: the names of the texts that an example has.
     """
 
     dataset: str = "unknown task"
@@ -27,13 +28,44 @@ class TrainedFacts:
     token_pattern: str | None = None
     pooling: str = "head"
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    texts: list[str] | None = None
 
     @classmethod
-    def of(cls, config: Any) -> "TrainedFacts":
-        """The facts in a transformers config, as far as they are there."""
-        stored = getattr(config, KEY, None) or {}
+    def of(cls, config: Any, model: str) -> "TrainedFacts":
+        """The facts in a transformers config, as far as they are there. Raises UserError where they cannot be such."""
+        stored = getattr(config, KEY, None)
+        stored = {} if stored is None else stored
+        if not isinstance(stored, dict):
+            raise UserError(f"'{model}': `{KEY}` in its config.json is not what main.py --save_model writes")
         known = {field.name for field in dataclasses.fields(cls)}
+        for name, value in stored.items():
+            if name in known and value is not None and not is_allowed(name, value):
+                raise UserError(f"'{model}': `{KEY}.{name}` in its config.json is not what main.py --save_model writes")
         return cls(**{name: value for name, value in stored.items() if name in known and value is not None})
+
+
+def is_allowed(name: str, value: Any) -> bool:
+    """Whether a stored fact can be one."""
+    if name == "max_length":
+        return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if name == "pooling":
+        return value in ("head", "windows")
+    if name == "options":
+        return isinstance(value, dict)
+    if name == "texts":
+        return isinstance(value, list) and all(isinstance(text, str) for text in value)
+    if name == "token_pattern":
+        return isinstance(value, str) and is_pattern(value)
+    return isinstance(value, str)
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a text is a regular expression."""
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True
 
 
 def save_model(model: Any, tokenizer: Any, facts: TrainedFacts, folder: Path) -> None:

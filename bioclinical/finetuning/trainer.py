@@ -43,10 +43,8 @@ class GuardedTrainer(Trainer):
     def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
         indices = inputs.pop(EXAMPLE_INDEX)
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **kwargs)
-        logits = self.problem.logits(outputs).detach()
-        if self.problem.is_per_token:
-            logits = logits[inputs["attention_mask"].bool()]
-        if not torch.isfinite(loss.detach()) or not torch.isfinite(logits).all():
+        finite = self.problem.finite_rows(self.problem.logits(outputs).detach(), inputs["attention_mask"])
+        if not torch.isfinite(loss.detach()) or not finite.all():
             self.stop_at(indices.tolist(), "train" if model.training else "evaluation")
         return (loss, outputs) if return_outputs else loss
 

@@ -1,5 +1,6 @@
 """Examples as rows of a model, whatever the problem: the model's side of it, and the rows of a split."""
 
+import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,11 @@ class Coder:
         row = {"input_ids": input_ids, "attention_mask": [1] * len(input_ids), "token_type_ids": types}
         wanted = self.arguments & set(self.tokenizer.model_input_names)
         return {name: values for name, values in row.items() if name in wanted}
+
+
+def arguments_of(model: Any) -> frozenset[str]:
+    """The names of the inputs that a model takes."""
+    return frozenset(inspect.signature(type(model).forward).parameters)
 
 
 @dataclass

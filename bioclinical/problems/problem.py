@@ -25,7 +25,9 @@ class Problem(ABC):
     name: as tasks and results name it.  auto_class: the class of transformers that builds its head.
     selection_metric: the validation metric that decides the best epoch unless the task declares another.
     label_names: the inputs that hold the gold.  is_per_token: the logits have a row for each token, and those at
-    padding are never used.  length_unit: of `length`.  options_class: a frozen dataclass of its own settings.
+    padding are never used.  length_unit: of `length`.  has_labels: examples carry names out of a list.  finds_spans:
+    its answers hold `entities` of the text, which can be redacted.  options_class: a frozen dataclass of its own
+    settings.
     """
 
     name: ClassVar[str]
@@ -35,6 +37,8 @@ class Problem(ABC):
     is_per_token: ClassVar[bool] = False
     length_unit: ClassVar[str] = "characters"
     options_class: ClassVar[type] = NoOptions
+    has_labels: ClassVar[bool] = True
+    finds_spans: ClassVar[bool] = False
 
     # --- Examples -----------------------------------------------------------------------------------------------------
 
@@ -78,6 +82,10 @@ class Problem(ABC):
     def configure(self, config: Any, labels: Labels) -> None:
         """Sets what the head needs in a transformers config."""
 
+    def adapt(self, model: Any) -> Any:
+        """The loaded model as this problem uses it."""
+        return model
+
     @abstractmethod
     def encode(self, coder: Coder, examples: Sequence[Example]) -> EncodedSplit:
         """The rows of the examples, as trained on and published: what is longer than the context is cut.
@@ -112,6 +120,13 @@ class Problem(ABC):
     def generate(self, model: Any, inputs: dict[str, Any]) -> Any:
         """Outputs of an evaluated batch where these are not the logits of one forward; None: the logits."""
         return None
+
+    def finite_rows(self, logits: Any, attention_mask: Any) -> Any:
+        """(batch,): whether all logits of a row that are ever used are finite."""
+        finite = logits.isfinite()
+        if self.is_per_token:
+            finite = finite | (attention_mask == 0).unsqueeze(-1)
+        return finite.flatten(1).all(dim=1)
 
     def reduce(self, logits: Any) -> Any:
         """What is kept of the logits for `predictions`; all logits of long documents would fill the memory."""
@@ -155,6 +170,14 @@ class Problem(ABC):
         return {}
 
     # --- Raw texts ----------------------------------------------------------------------------------------------------
+
+    def texts(self, example: Example) -> tuple[str, ...]:
+        """The names of the texts that an example has."""
+        return ("text",)
+
+    def reads_windows(self, pooling: str) -> bool:
+        """Whether a raw text longer than the context is read in windows; else it is cut."""
+        return False
 
     @abstractmethod
     def raw_example(self, texts: dict[str, str], token_pattern: str | None) -> Example:

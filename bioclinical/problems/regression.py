@@ -20,6 +20,7 @@ class Regression(SequenceProblem):
 
     name = "regression"
     selection_metric = "pearson"
+    has_labels = False
 
     def gold_fault(self, gold: Any, labels: tuple[str, ...]) -> str | None:
         return "its score is not a finite number; is it the right column?" if number_of(gold) is None else None

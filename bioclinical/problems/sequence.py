@@ -88,6 +88,12 @@ class SequenceProblem(Problem):
     def with_windows(self, prediction: Prediction, whole: Prediction) -> Prediction:
         return whole
 
+    def texts(self, example: Example) -> tuple[str, ...]:
+        return ("text", "text_b") if is_of_pairs([example]) else ("text",)
+
+    def reads_windows(self, pooling: str) -> bool:
+        return pooling == "windows"
+
     def raw_example(self, texts: dict[str, str], token_pattern: str | None) -> Example:
         return dict(texts)
 

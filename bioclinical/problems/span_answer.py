@@ -62,6 +62,7 @@ class SpanAnswer(Problem):
     auto_class = "AutoModelForQuestionAnswering"
     selection_metric = "f1"
     label_names = ("start_positions", "end_positions")
+    has_labels = False
     is_per_token = True
     options_class = SpanOptions
 
@@ -186,6 +187,12 @@ class SpanAnswer(Problem):
         return span_details(predictions)
 
     # --- Raw texts ----------------------------------------------------------------------------------------------------
+
+    def texts(self, example: Example) -> tuple[str, ...]:
+        return ("text", "text_b")
+
+    def reads_windows(self, pooling: str) -> bool:
+        return True
 
     def raw_example(self, texts: dict[str, str], token_pattern: str | None) -> Example:
         """The text is the context, the second one the question."""

@@ -36,6 +36,7 @@ class Tagging(Problem):
     selection_metric = "f1"
     is_per_token = True
     length_unit = "words"
+    finds_spans = True
 
     def fault(self, example: Example, labels: tuple[str, ...]) -> str | None:
         if not example["tokens"]:
@@ -142,10 +143,14 @@ class Tagging(Problem):
     def details(self, predictions: Sequence[Prediction], labels: tuple[str, ...]) -> dict[str, Any]:
         return entity_details(predictions)
 
+    def reads_windows(self, pooling: str) -> bool:
+        return True
+
     def raw_example(self, texts: dict[str, str], token_pattern: str | None) -> Example:
         """Words as in training, with their [start, end) in the text."""
-        offsets = token_offsets(texts["text"], token_pattern or WORD_AND_PUNCTUATION_TOKENS)
-        return {"id": texts["id"], "tokens": [texts["text"][a:b] for a, b in offsets], "offsets": offsets}
+        text = texts["text"].replace("\ufeff", " ")  # as the readers do: a byte-order mark is no word
+        offsets = token_offsets(text, token_pattern or WORD_AND_PUNCTUATION_TOKENS)
+        return {"id": texts["id"], "tokens": [text[start:end] for start, end in offsets], "offsets": offsets}
 
     def encode_raw(self, coder: Coder, examples: Sequence[Example], pooling: str) -> EncodedSplit:
         return self.windows(coder, examples)

@@ -1,6 +1,6 @@
 """Documents longer than the context, in overlapping windows: each word is scored where it has most context."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,10 +61,3 @@ def special_frame(tokenizer: "PreTrainedTokenizerFast") -> tuple[list[int], list
     framed = tokenizer("a", return_special_tokens_mask=True)
     inside = [i for i, special in enumerate(framed["special_tokens_mask"]) if not special]
     return framed["input_ids"][: inside[0]], framed["input_ids"][inside[-1] + 1 :]
-
-
-def model_inputs(window: Window, accepted: Iterable[str]) -> dict[str, list[int]]:
-    """A window as a row for the collator, with those of the usual inputs that the model takes."""
-    length = len(window.input_ids)
-    row = {"input_ids": window.input_ids, "attention_mask": [1] * length, "token_type_ids": [0] * length}
-    return {name: values for name, values in row.items() if name in accepted}

@@ -1,0 +1,115 @@
+"""A saved model that answers for raw texts, the way its test score was made."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from transformers import PretrainedConfig
+
+from bioclinical import problems
+from bioclinical.encoders.loading import load_model
+from bioclinical.encoders.source import Source, load_config, model_identity
+from bioclinical.errors import RunFailed, UserError
+from bioclinical.finetuning.saved_model import TrainedFacts
+from bioclinical.inference.documents import Document
+from bioclinical.problems import Problem
+from bioclinical.problems.encoding import EXAMPLE_INDEX, Coder, arguments_of
+from bioclinical.problems.label_names import LABEL_NUMBERS
+from bioclinical.problems.options import restored
+from bioclinical.runtime import machine
+from bioclinical.text.tokenization import choose_max_length, load_tokenizer
+
+
+class Predictor:
+    """A model saved by main.py, or a fine-tuned one from elsewhere, on the device that is there."""
+
+    def __init__(self, source: Source, batch_size: int) -> None:
+        """Raises UserError where the folder holds no fine-tuned model, or one that was changed."""
+        config = load_config(source)
+        self.facts = TrainedFacts.of(config, source.name)
+        self.problem = problem_of(config, self.facts, source.name)
+        self.identity = model_identity(source, config)
+        tokenizer = load_tokenizer(source.name)
+        labels = label_names(config, self.problem, source.name)
+        max_length = choose_max_length(self.facts.max_length, tokenizer, config)[0]
+        self.device, self.batch_size = machine.choose_device().value, batch_size
+        model, attention = load_model(source, config, self.problem.auto_class, "auto", self.device, "fp32")
+        self.model = self.problem.adapt(model).to(self.device).eval()
+        options = restored(self.problem.options_class, self.facts.options)
+        self.coder = Coder(tokenizer, max_length, arguments_of(self.model), labels, options)
+        self.collate = self.problem.collator(self.coder)
+        self.documents_cut = 0
+        print(f"{source.name}: {self.facts.dataset}, protocol {self.facts.protocol}")
+        print(f"device: {self.device}, attention: {attention}, {self.reading}")
+
+    @property
+    def reading(self) -> str:
+        """How a long text is read."""
+        in_windows = self.problem.reads_windows(self.facts.pooling)
+        return f"{'windows of' if in_windows else 'texts are cut at'} {self.coder.max_length} tokens"
+
+    def check_texts(self, has_pairs: bool) -> None:
+        """Raises UserError where the documents are pairs and the model reads single texts, or the other way round."""
+        if self.facts.texts is None or has_pairs == ("text_b" in self.facts.texts):
+            return
+        if has_pairs:
+            raise UserError(f"the model was trained on single texts ({self.facts.dataset}); leave out --text_b_column")
+        raise UserError(f"the model was trained on pairs of texts ({self.facts.dataset}); name --text_b_column")
+
+    @torch.inference_mode()
+    def predict(self, documents: list[Document], on_progress: Callable[[int], Any]) -> list[dict[str, Any]]:
+        """One answer a document, with its id. on_progress: told the characters done. Raises RunFailed for non-finite
+        logits."""
+        examples = [
+            self.problem.raw_example({"id": document.id} | document.texts, self.facts.token_pattern)
+            for document in documents
+        ]
+        split = self.problem.encode_raw(self.coder, examples, self.facts.pooling)
+        self.documents_cut += len(split.cut)
+        rows, outputs = split.longest_first(), []
+        characters = sum(len(document.text) for document in documents)
+        for start in range(0, len(rows), self.batch_size):
+            batch = rows[start : start + self.batch_size]
+            outputs += self.outputs_of(batch, [documents[row[EXAMPLE_INDEX]].id for row in batch])
+            on_progress(characters * len(batch) // len(rows))
+        answers = self.problem.answers(self.coder, split, split.by_row(outputs))
+        return [{"id": document.id} | answer for document, answer in zip(documents, answers)]
+
+    def outputs_of(self, batch: list[dict[str, Any]], ids: list[str]) -> list[Any]:
+        """What the problem keeps of the logits, for each row of a batch; ids: of their documents."""
+        collated = self.collate([{k: v for k, v in row.items() if k != EXAMPLE_INDEX} for row in batch])
+        inputs = {name: values.to(self.device) for name, values in collated.items()}
+        generated = self.problem.generate(self.model, inputs)
+        if generated is not None:
+            return list(generated.cpu().numpy())
+        logits = self.problem.logits(self.model(**inputs)).float()
+        finite = self.problem.finite_rows(logits, inputs["attention_mask"]).tolist()
+        if not all(finite):
+            raise RunFailed(f"the model gives non-finite logits for document {ids[finite.index(False)]}")
+        kept = self.problem.reduce_raw(logits)
+        if isinstance(kept, tuple):
+            return list(zip(*(part.cpu().numpy() for part in kept)))
+        return list(kept.cpu().numpy())
+
+
+def problem_of(config: PretrainedConfig, facts: TrainedFacts, name: str) -> Problem:
+    """The problem that a model was trained for: as stored, else by its head. Raises UserError for another head."""
+    architecture = (config.architectures or [""])[0]
+    fitting = [p for p in problems.PROBLEMS.values() if architecture.endswith(p.auto_class.removeprefix("AutoModel"))]
+    if not fitting:
+        raise UserError(f"'{name}' is no fine-tuned model ({architecture or 'no architecture'}): main.py --save_model")
+    wanted = facts.problem or config.problem_type
+    return next((problem for problem in fitting if problem.name == wanted), fitting[0])
+
+
+def label_names(config: PretrainedConfig, problem: Problem, name: str) -> tuple[str, ...]:
+    """The labels in id order. Raises UserError where there are no names, or not one for each id."""
+    if not problem.has_labels:
+        return ()
+    names = config.id2label
+    if sorted(names) != list(range(len(names))) or not all(isinstance(label, str) for label in names.values()):
+        raise UserError(f"'{name}': the id2label of its config must name the labels 0, 1, 2, ... without a gap")
+    labels = tuple(names[i] for i in range(len(names)))
+    if any(LABEL_NUMBERS.fullmatch(label) for label in labels):
+        raise UserError(f"'{name}' has no label names (only {labels[0]}, ...): add id2label to its config")
+    return labels
