@@ -30,7 +30,7 @@ class Source:
 
 
 def load_config(source: Source) -> PretrainedConfig:
-    """The model's config.json; raises UserError where the hub id or folder cannot be loaded, or holds a word for a number."""
+    """The model's config.json; raises UserError where it cannot be loaded or holds a word for a number."""
     name = source.name
     try:
         config = AutoConfig.from_pretrained(name, **source.options)
