@@ -22,6 +22,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("output_dir", help="the folder given to main.py as --output_dir")
     what = parser.add_argument_group("what")
     what.add_argument("--dataset", help="only this one")
+    what.add_argument("--suite", help="the tasks of a suite as one table with its overall score")
+    what.add_argument("--reported", action="store_true", help="published rows below the suite's, with their sources")
     what.add_argument("--reference", metavar="MODEL", help="add each model's difference to this one, tested")
     what.add_argument("--all_pairs", action="store_true", help="test every pair of models")
     what.add_argument(
@@ -37,6 +39,7 @@ def parse_args() -> argparse.Namespace:
     files.add_argument("--latex", metavar="FILE", help="the printed tables, for the package booktabs")
     files.add_argument("--per_class", metavar="FILE", help="precision, recall and F1 of each class, as CSV")
     files.add_argument("--html", metavar="FILE", help="a page of tables and figures that needs no network")
+    files.add_argument("--submission", metavar="DIR", help="BLURB's prediction files, one JSON a task and model")
     files.add_argument("--figures", metavar="DIR", help="every figure as PDF and SVG")
     files.add_argument(
         "--disagreements",
@@ -52,16 +55,33 @@ def main() -> None:
     from bioclinical.results.analysis import analyse
     from bioclinical.results.collection import read_results
     from bioclinical.results.panel import panels
-    from bioclinical.results.render import to_text
+    from bioclinical.results.render import to_latex, to_text
+    from bioclinical.results.reported import reported
+    from bioclinical.results.submission import write_submissions
+    from bioclinical.tasks.suites import get_suite
 
+    suite = get_suite(args.suite) if args.suite else None
+    if args.reported and suite is None:
+        raise UserError("--reported shows published rows of a suite; add --suite")
     results, skipped = read_results(Path(args.output_dir), args.dataset)
+    if suite:
+        results = [result for result in results if result["dataset"] in suite.tasks]
     for sentence in skipped:
         print(f"skipped: {sentence}")
     if not results:
-        raise UserError(f"no results under '{args.output_dir}'" + (f" for {args.dataset}" if args.dataset else ""))
+        of_what = args.suite or args.dataset
+        raise UserError(f"no results under '{args.output_dir}'" + (f" for {of_what}" if of_what else ""))
     found = panels(results, args.exclude_failed)
-    analysis = analyse(found, args.reference, args.all_pairs, args.metrics, args.over_splits)
-    print("\n".join(map(to_text, analysis.tables)), end="")
+    published = reported(suite.name) if args.reported else ()
+    analysis = analyse(found, args.reference, args.all_pairs, args.metrics, args.over_splits, suite, published)
+    # The table of a suite says what those of its many tasks would.
+    shown = analysis.tables[len(analysis.measured) :] if suite else analysis.tables
+    print("\n".join(map(to_text, shown)), end="")
+    if args.latex:
+        write_text(Path(args.latex), "\n".join(map(to_latex, shown)))
+    if args.submission:
+        written = write_submissions(results, Path(args.submission))
+        print(f"written: {len(written)} prediction files below '{args.submission}'")
     write_tables(args, found, analysis)
     if args.html or args.figures:
         from bioclinical.report.page import write_figures, write_page  # matplotlib takes a second to load
@@ -77,7 +97,7 @@ def write_tables(args: argparse.Namespace, found: "list[Panel]", analysis: "Anal
     from bioclinical.results.class_table import class_frame, class_table
     from bioclinical.results.disagreements import disagreements
     from bioclinical.results.frame import frame
-    from bioclinical.results.render import to_latex, to_markdown
+    from bioclinical.results.render import to_markdown
 
     if args.csv:
         write_csv(args.csv, frame(analysis.measured, analysis.comparisons + analysis.exploratory))
@@ -89,8 +109,6 @@ def write_tables(args: argparse.Namespace, found: "list[Panel]", analysis: "Anal
     if args.markdown:
         classes = [table for table in map(class_table, found) if table]
         write_text(Path(args.markdown), "\n".join(map(to_markdown, analysis.tables + classes)))
-    if args.latex:
-        write_text(Path(args.latex), "\n".join(map(to_latex, analysis.tables)))
 
 
 def write_csv(path: str, table: "DataFrame") -> None:

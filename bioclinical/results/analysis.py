@@ -8,9 +8,12 @@ from bioclinical.errors import UserError
 from bioclinical.metrics.metric import Metric
 from bioclinical.results.compare import Comparison, Measured, against, all_pairs, correct, is_called, measure
 from bioclinical.results.panel import Panel
+from bioclinical.results.reported import Reported
 from bioclinical.results.split_table import split_tables
+from bioclinical.results.suite_table import suite_tables
 from bioclinical.results.table import DIFFERENCE, Cell, Table, difference_cells, panel_table
 from bioclinical.results.task_table import task_table
+from bioclinical.tasks.suites import Suite
 
 EXPLORATORY = "Exploratory: other metrics, corrected as a family of their own"
 
@@ -33,8 +36,11 @@ def analyse(
     pairs: bool = False,
     metrics: str | None = None,
     over_splits: bool = False,
+    suite: Suite | None = None,
+    published: Sequence[Reported] = (),
 ) -> Analysis:
-    """pairs: compare all models with each other. metrics: further ones to test, comma-separated, or `all`.
+    """pairs: compare all models with each other. metrics: further ones to test, comma-separated, or `all`. suite: its
+    table stands in place of that of all tasks. published: rows shown below it.
 
     Raises UserError where the reference or a metric is unknown, or nothing can be compared with the reference.
     """
@@ -55,11 +61,13 @@ def analyse(
     if reference is not None and not done.comparisons + done.exploratory:
         reasons = [note for measured in done.measured for note in measured.notes if note.startswith("not compared")]
         raise UserError(reasons[0] if reasons else f"there is no other model to compare with '{reference}'")
-    done.tables = tables(done, reference, over_splits)
+    done.tables = tables(done, reference, over_splits, suite, published)
     return done
 
 
-def tables(done: Analysis, reference: str | None, over_splits: bool) -> list[Table]:
+def tables(
+    done: Analysis, reference: str | None, over_splits: bool, suite: Suite | None, published: Sequence[Reported]
+) -> list[Table]:
     """The tables in the order in which they are shown; none mixes protocols."""
     panels = [measured.panel for measured in done.measured]
     found = []
@@ -69,7 +77,10 @@ def tables(done: Analysis, reference: str | None, over_splits: bool) -> list[Tab
     protocols: dict[str, list[Measured]] = defaultdict(list)
     for measured in done.measured:
         protocols[measured.panel.protocol].append(measured)
-    found += [table for table in map(task_table, protocols.values()) if table is not None]
+    if suite is None:
+        found += [table for table in map(task_table, protocols.values()) if table is not None]
+    else:
+        found += suite_tables(done.measured, suite, published)
     names = {row.group: panel.dataset for panel in panels for row in panel.rows}
     if done.exploratory:
         found.append(comparison_table(EXPLORATORY, done.exploratory, names))
