@@ -31,7 +31,7 @@ from bioclinical.tasks.loading import load_task
 from bioclinical.tasks.recipes import RECIPES, recipe_for
 from bioclinical.tasks.splits import PROTOCOLS, SPLIT_SEED, Protocol
 from bioclinical.tasks.task import Task, TaskData
-from bioclinical.text.tokenization import choose_max_length, load_tokenizer
+from bioclinical.text.tokenization import choose_max_length, load_tokenizer, require_padding
 from dataloader import get_task
 
 SCHEMA = 2  # of result files; 1, without the key: no official metric, `config` without settings at their default
@@ -47,8 +47,7 @@ def main() -> None:
     device = machine.choose_device()
     dtype = machine.choose_precision(settings.precision, device.value)
     config, tokenizer = load_config(source), load_tokenizer(source.name, **source.options)
-    if tokenizer.pad_token is None:
-        raise UserError(f"the tokenizer of '{args.model}' has no padding token; encoders need one to be batched")
+    require_padding(tokenizer, args.model)
     if config.pad_token_id is None:
         config.pad_token_id = tokenizer.pad_token_id
     max_length, reason = choose_max_length(settings.max_length, tokenizer, config)

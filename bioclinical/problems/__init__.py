@@ -2,13 +2,14 @@
 
 from bioclinical.errors import UserError
 from bioclinical.problems.multi_label import MultiLabel
+from bioclinical.problems.multiple_choice import MultipleChoice
 from bioclinical.problems.problem import Problem
 from bioclinical.problems.regression import Regression
 from bioclinical.problems.single_label import SingleLabel
 from bioclinical.problems.span_answer import SpanAnswer
 from bioclinical.problems.tagging import Tagging
 
-KINDS: tuple[Problem, ...] = (SingleLabel(), MultiLabel(), Tagging(), Regression(), SpanAnswer())
+KINDS: tuple[Problem, ...] = (SingleLabel(), MultiLabel(), Tagging(), Regression(), SpanAnswer(), MultipleChoice())
 PROBLEMS: dict[str, Problem] = {problem.name: problem for problem in KINDS}
 
 

@@ -40,12 +40,13 @@ def paragraph(rng: random.Random, number: int, with_impossible: bool) -> dict[st
 
 
 def write_medqa(path: Path, rng: random.Random, questions: int) -> None:
-    """JSON lines in MedQA's form: which of four drugs the note names."""
+    """JSON lines in MedQA's form: which of four options is a drug, or a dose; the others are reasons."""
     lines = []
     for _ in range(questions):
-        options = rng.sample(DRUGS, 4)
-        answer = rng.randrange(4)
-        question = f"{rng.choice(FILLERS)} The patient took {options[answer]}. Which drug was it?"
+        kind, right = rng.choice((("drug", rng.choice(DRUGS)), ("dose", rng.choice(DOSES))))
+        answer, options = rng.randrange(4), rng.sample(REASONS, 3)
+        options.insert(answer, right)
+        question = f"{rng.choice(FILLERS)} Which of these is a {kind}?"
         row = {"question": question, "options": dict(zip("ABCD", options)), "answer_idx": "ABCD"[answer]}
         lines.append(json.dumps(row) + "\n")
     write_text(path, "".join(lines))

@@ -66,17 +66,17 @@ class PairFrame:
     def __len__(self) -> int:
         return len(self.before) + len(self.between) + len(self.after)
 
-    def window(self, question: list[int], context: Context, start: int, end: int) -> QuestionWindow:
-        before, first, between, second, after = self.types
-        place = len(self.before) + len(question) + len(self.between)
-        ids = context.ids[start:end]
-        return QuestionWindow(
-            self.before + question + self.between + ids + self.after,
-            before + [first] * len(question) + between + [second] * len(ids) + after,
-            start,
-            end,
-            place,
+    def row(self, first: list[int], second: list[int]) -> tuple[list[int], list[int]]:
+        """input_ids and token_type_ids of a pair."""
+        before, type_a, between, type_b, after = self.types
+        return (
+            self.before + first + self.between + second + self.after,
+            before + [type_a] * len(first) + between + [type_b] * len(second) + after,
         )
+
+    def window(self, question: list[int], context: Context, start: int, end: int) -> QuestionWindow:
+        place = len(self.before) + len(question) + len(self.between)
+        return QuestionWindow(*self.row(question, context.ids[start:end]), start, end, place)
 
 
 def pair_frame(tokenizer: PreTrainedTokenizerFast) -> PairFrame:

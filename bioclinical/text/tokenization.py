@@ -60,6 +60,21 @@ def add_prefix_space(tokenizer: PreTrainedTokenizerFast, name: str | Path) -> No
         raise UserError(f"the tokenizer of '{name}' ignores add_prefix_space=True; its tokenizer.json must allow it")
 
 
+def require_padding(tokenizer: PreTrainedTokenizerFast, name: str | Path) -> None:
+    """Lets a causal model's tokenizer without a padding token pad with its end-of-text token, and says so.
+
+    Nothing is added to the vocabulary; padding is masked and, for a classifier, the last token before it is read.
+    Raises UserError where there is no such token either.
+    """
+    if tokenizer.pad_token is not None:
+        return
+    if tokenizer.eos_token is None:
+        raise UserError(f"the tokenizer of '{name}' has no padding token and no end-of-text token to pad batches with")
+    tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "right"
+    print(f"padding: {tokenizer.eos_token}, the end of a text; '{name}' has no token for it, and none is added")
+
+
 def tokenizer_length(tokenizer: PreTrainedTokenizerFast) -> int:
     """Published rule for the maximum length in tokens: what the tokenizer states, or 512 if it states none."""
     stated = tokenizer.model_max_length

@@ -98,6 +98,15 @@ def test_articles_stay_together_and_a_second_file_is_the_test_set(tmp_path):
     assert [len(two[split]) for split in ("train", "validation", "test")] == [57, 3, 1]
 
 
+def test_choices_without_a_validation_file_take_it_from_training(tmp_path):
+    row = '{"id": "%s", "question": "q", "opa": "a", "opb": "b", "opc": "c", "opd": "d", "cop": 2}\n'
+    (tmp_path / "train.jsonl").write_text("".join(row % n for n in range(40)))
+    (tmp_path / "dev.jsonl").write_text(row % "t")
+    splits = ChoiceReader("medmcqa", (("train.jsonl",), (), ("dev.jsonl",))).read(tmp_path).splits
+    assert [len(splits[split]) for split in ("train", "validation", "test")] == [36, 4, 1]
+    assert splits["test"][0]["answer"] == 1
+
+
 def test_own_table_of_choices(tmp_path):
     (tmp_path / "own.csv").write_text('id,question,A,B,C,D,answer\n7,"a ""b"",\nc",one,two,,,b\n')
     (tmp_path / "own.jsonl").write_text('{"id": "x", "question": "q", "options": ["one", "two"], "answer": "A"}\n')

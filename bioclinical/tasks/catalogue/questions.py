@@ -1,9 +1,19 @@
-"""Questions over texts: SQuAD and the biomedical sets in its form."""
+"""Questions: answered by a piece of a text (SQuAD, COVID-QA), or by one of several options (MedQA, MedMCQA, MMLU)."""
 
 from bioclinical.tasks.published import Published
+from bioclinical.tasks.readers.choices import ChoiceReader
 from bioclinical.tasks.readers.squad import SquadReader
 from bioclinical.tasks.task import Task
 
+MEDQA_FILES = tuple((f"phrases_no_exclude_{split}.jsonl",) for split in ("train", "dev", "test"))
+MMLU_MEDICAL = (
+    "anatomy",
+    "clinical_knowledge",
+    "college_biology",
+    "college_medicine",
+    "medical_genetics",
+    "professional_medicine",
+)
 SQUAD_SITE = "Get both files from rajpurkar.github.io/SQuAD-explorer"
 
 TASKS = [
@@ -33,5 +43,37 @@ TASKS = [
         folder="COVID-QA",
         source="Get COVID-QA.json from the GitHub repository deepset-ai/COVID-QA",
         licence="Apache 2.0",
+    ),
+    Task(
+        name="MedQA",
+        problem="multiple_choice",
+        reader=ChoiceReader("medqa", MEDQA_FILES),
+        folder="MedQA",
+        source="Get data_clean/questions/US/4_options of the data that the GitHub repository jind11/MedQA links to",
+        licence="MIT",
+        published=Published(examples=(None, None, 1_273)),
+    ),
+    Task(
+        name="MedMCQA",
+        problem="multiple_choice",
+        reader=ChoiceReader("medmcqa", (("train.jsonl",), (), ("dev.jsonl",))),
+        folder="MedMCQA",
+        source="Get the data that the GitHub repository medmcqa/medmcqa links to; rename its files to .jsonl",
+        licence="MIT",
+        published=Published(examples=(None, None, 4_183)),
+    ),
+    Task(
+        name="MMLU-medical",
+        problem="multiple_choice",
+        reader=ChoiceReader(
+            "mmlu",
+            tuple(
+                tuple(f"{split}/{subject}_{split}.csv" for subject in MMLU_MEDICAL) for split in ("dev", "val", "test")
+            ),
+        ),
+        folder="MMLU",
+        source="Get data.tar of people.eecs.berkeley.edu/~hendrycks",
+        licence="MIT",
+        published=Published(examples=(30, 123, 1_099)),
     ),
 ]

@@ -13,7 +13,7 @@ from typing import Any
 
 from bioclinical.errors import UserError
 from bioclinical.files import read_utf8
-from bioclinical.tasks.example import SPLITS, Example
+from bioclinical.tasks.example import SPLITS, Example, group_of
 from bioclinical.tasks.splits import PAPER, Protocol, grouped_split
 from bioclinical.tasks.task import RawData, counted
 
@@ -58,8 +58,8 @@ def without_group(example: Example) -> Example:
 def two_way_split(examples: list[Example], share: float, seed: int) -> dict[str, list[Example]]:
     """Train and validation, a share of the articles drawn at random."""
     validation = grouped_split(examples, (share, share), seed)["validation"]
-    held_out = {example["group"] for example in validation}
-    return {"train": [e for e in examples if e["group"] not in held_out], "validation": validation}
+    held_out = {group_of(example) for example in validation}
+    return {"train": [e for e in examples if group_of(e) not in held_out], "validation": validation}
 
 
 def read_squad(path: Path) -> list[Example]:
