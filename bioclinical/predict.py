@@ -22,7 +22,11 @@ def main() -> None:
     output = Path(args.output)
     check_outputs(output, args.redact and Path(args.redact), args.overwrite)
     columns = Columns(args.text_column, args.text_b_column, args.id_column, args.encoding, args.on_bad_rows)
+    if args.question and args.text_b_column:
+        raise UserError("--question asks all texts the same; leave out --text_b_column")
     documents, left_out = read_documents(Path(args.input), columns)
+    if args.question:
+        documents = [dataclasses.replace(document, text_b=args.question) for document in documents]
     if left_out:
         print(f"{left_out:,} damaged rows left out")
 
@@ -31,10 +35,12 @@ def main() -> None:
     from bioclinical.inference.resumable import continue_predictions
 
     predictor = Predictor(Source(args.model), args.batch_size)
-    predictor.check_texts(args.text_b_column is not None)
+    predictor.check_texts(bool(args.text_b_column or args.question))
     if args.redact and not predictor.problem.finds_spans:
         raise UserError(f"--redact needs a model that finds entities; '{args.model}' answers for whole texts")
-    work = sha256_of_json([predictor.identity, sha256_of_file(Path(args.input)), dataclasses.asdict(columns)])
+    work = sha256_of_json(
+        [predictor.identity, sha256_of_file(Path(args.input)), dataclasses.asdict(columns), args.question]
+    )
     make_folder(output.parent)
     partial = output.with_name(f".{output.name}.{work[:8]}.partial")  # other work never continues this one
     predictions = continue_predictions(partial, predictor, documents)
@@ -56,6 +62,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--output", required=True, help="JSON lines: ids and predictions, no text")
     parser.add_argument("--text_column", default="text", help="column or key of the texts (default: text)")
     parser.add_argument("--text_b_column", help="of the second texts, for a model that was trained on pairs")
+    parser.add_argument("--question", help="for a model that answers questions: one question to all texts")
     parser.add_argument("--id_column", help="column or key of the ids (default: the rows' numbers from 1)")
     parser.add_argument(
         "--on_bad_rows", choices=("error", "skip"), default="error", help="damaged rows (default: error)"

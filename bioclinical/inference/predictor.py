@@ -17,7 +17,7 @@ from bioclinical.problems.encoding import EXAMPLE_INDEX, Coder, arguments_of
 from bioclinical.problems.label_names import LABEL_NUMBERS
 from bioclinical.problems.options import restored
 from bioclinical.runtime import machine
-from bioclinical.text.tokenization import choose_max_length, load_tokenizer
+from bioclinical.text.tokenization import choose_max_length, load_tokenizer, require_padding
 
 
 class Predictor:
@@ -30,6 +30,7 @@ class Predictor:
         self.problem = problem_of(config, self.facts, source.name)
         self.identity = model_identity(source, config)
         tokenizer = load_tokenizer(source.name)
+        require_padding(tokenizer, source.name)
         labels = label_names(config, self.problem, source.name)
         max_length = choose_max_length(self.facts.max_length, tokenizer, config)[0]
         self.device, self.batch_size = machine.choose_device().value, batch_size

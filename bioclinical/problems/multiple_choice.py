@@ -31,6 +31,7 @@ class MultipleChoice(Problem):
     name = "multiple_choice"
     auto_class = "AutoModelForSequenceClassification"
     selection_metric = "accuracy"
+    has_labels = False
 
     def fault(self, example: Example, labels: tuple[str, ...]) -> str | None:
         count = len(example["options"])

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import dataloader
+from bioclinical.errors import UserError
 from bioclinical.modeling.choices import score_options
 from bioclinical.problems.encoding import Coder
 from bioclinical.problems.multiple_choice import ChoiceCollator, MultipleChoice
@@ -188,6 +189,19 @@ def test_a_causal_model_reads_the_last_real_token(models):
     batch.pop("example_index")
     output = score_options(model)(**batch)
     assert output.logits[batch["option_mask"] == 1].tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_raw_questions_have_an_option_a_line(models):
+    problem, coder = MultipleChoice(), coder_of(models("bert"))
+    texts = [
+        {"id": "1", "text": "Which?", "text_b": "aspirin\n\n heparin "},
+        {"id": "2", "text": " ", "text_b": "a\nb"},
+    ]
+    split = problem.encode_raw(coder, [problem.raw_example(text, None) for text in texts], "head")
+    answers = problem.answers(coder, split, [[0.0, 2.0]])
+    assert (answers[0]["answer"], answers[1]["answer"]) == ("B", None)
+    with pytest.raises(UserError, match="question 3 has 1 options"):
+        problem.raw_example({"id": "3", "text": "Which?", "text_b": "aspirin"}, None)
 
 
 def test_bad_examples():

@@ -2,11 +2,13 @@
 
 import json
 import random
+import sys
 from pathlib import Path
 
 import pytest
 
 import dataloader
+from bioclinical import predict
 from bioclinical.results.store import predictions_path
 from bioclinical.samples.questions import write_squad
 from bioclinical.tasks.readers.squad import SquadReader
@@ -70,7 +72,7 @@ def run(run_main, questions, models, tmp_path):
 RECIPE = ("--lr", "3e-3", "--batch_size", "16", "--max_length", "64")
 
 
-def test_a_tiny_model_learns_to_answer(run, tmp_path):
+def test_a_tiny_model_learns_to_answer(run, tmp_path, monkeypatch):
     code, result, out, err = run("easy", "bert", *RECIPE, "--epochs", "8", "--save_model", tmp_path / "saved")
     assert code == 0, err
     test, baseline = result["metrics"]["test"], result["metrics"]["baseline"]
@@ -88,6 +90,19 @@ def test_a_tiny_model_learns_to_answer(run, tmp_path):
         for key, value in line.items()
         if key not in ("id", "group")
     )
+
+    # Its answers index the raw texts; an empty text has none.
+    notes = ["The patient took warfarin, 20 mg, because of gout.", "", "He walked with help. The patient took heparin."]
+    table = tmp_path / "notes.jsonl"
+    table.write_text("".join(json.dumps({"text": note}) + "\n" for note in notes))
+    arguments = ("--model", tmp_path / "saved", "--input", table, "--output", tmp_path / "answers.jsonl")
+    monkeypatch.setattr(sys, "argv", ["predict", *map(str, arguments), "--question", "Which drug was given?"])
+    predict.main()
+    answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").open()]
+    assert [answer["answer"] for answer in answers] == ["warfarin", None, "heparin"]
+    for note, answer in zip(notes, answers):
+        if answer["answer"]:
+            assert note[answer["start"] : answer["end"]] == answer["answer"] and 0 < answer["probability"] <= 1
 
     # The next task starts from the head that has learned it, and says so.
     code, result, out, _ = run("plain", tmp_path / "saved", *RECIPE, "--epochs", "1", "--lr", "1e-6")
