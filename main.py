@@ -18,13 +18,13 @@ from bioclinical.encoders import attention_choice
 from bioclinical.encoders.loading import load_model
 from bioclinical.encoders.source import Source, load_config, model_identity
 from bioclinical.errors import UserError, run_cli
-from bioclinical.files import make_folder, remove
+from bioclinical.files import make_folder, remove, write_json
 from bioclinical.finetuning.run import Outcome, finetune
 from bioclinical.finetuning.saved_model import TrainedFacts, check_target, save_model
 from bioclinical.finetuning.settings import Settings
 from bioclinical.finetuning.trainer import NonFiniteError
 from bioclinical.results.identity import Identity
-from bioclinical.results.store import Result, is_finished, write_result
+from bioclinical.results.store import Result, is_finished, read_result, write_result
 from bioclinical.runtime import machine, provenance
 from bioclinical.tasks.example import SPLITS
 from bioclinical.tasks.loading import load_task
@@ -62,6 +62,7 @@ def main() -> None:
     with exclusive(path):
         if not args.overwrite and is_finished(path):
             refuse_unsaved_model(args.save_model)
+            store_label(path, args.model_label)
             print("this run is finished already (--overwrite repeats it)")
         else:
             if args.save_model:
@@ -75,7 +76,7 @@ def main() -> None:
             choices = {"device": device, "dtype": dtype, "attention": attention}
             choices["max_length"] = machine.Choice(str(max_length), reason)
             print_plan(data, choices)
-            result = new_result(args, identity, settings, data, choices)
+            result = new_result(args, identity, settings, data, choices) | {"parameters": model.num_parameters()}
             train_and_store(args, settings, model, tokenizer, data, max_length, result, path)
     print(path)
 
@@ -168,6 +169,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     files.add_argument("--resume", action="store_true", help="continue after the last completed epoch of a stopped run")
     files.add_argument("--overwrite", action="store_true", help="repeat a finished run, replace a saved model")
     files.add_argument("--save_model", metavar="DIR", help="keep the best epoch's model and tokenizer there")
+    files.add_argument("--model_label", metavar="NAME", help="what tables call this model (default: its own name)")
     files.add_argument("--revision", help="branch, tag or commit of a hub model")
     files.add_argument("--trust_remote_code", action="store_true", help="run Python code that comes with a hub model")
     args = parser.parse_args(argv)
@@ -224,6 +226,13 @@ def exclusive(path: Path) -> Iterator[None]:
         remove(path.with_suffix(".lock"))
 
 
+def store_label(path: Path, label: str | None) -> None:
+    """A label is no setting: a finished run takes a new one."""
+    result = read_result(path)
+    if label and result.get("model_label") != label:
+        write_json(path, result | {"model_label": label})
+
+
 def refuse_unsaved_model(folder: str | None) -> None:
     """A finished run keeps no weights, so a model asked for later needs the run again."""
     if folder and not Path(folder).exists():
@@ -258,6 +267,7 @@ def new_result(
         "dataset": identity.dataset,
         "model": identity.model,
         "model_name": identity.model_name,
+        "model_label": args.model_label,
         "revision": args.revision,
         "protocol": identity.protocol,
         "split_seed": args.split_seed,

@@ -1,6 +1,7 @@
 """How often each way to compare two models is wrong, in studies whose truth is known: the choice of significance.py.
 
 python benchmarks/statistics_level.py [--studies 2000] [--processes 2] [--out benchmarks/results/statistics_level.json]
+python benchmarks/statistics_level.py --picture docs/statistics_level.png
 
 A simulated study tests two models, each with several seeds, on one set of documents. Whether a run gets an item right
 depends on how hard the document is (shared by both models), on what this model finds hard, on the seed (a shift of its
@@ -11,6 +12,7 @@ difference, the share of studies with p < 0.05 is the false-positive rate; with 
 import argparse
 import functools
 import itertools
+import json
 import math
 import multiprocessing
 import platform
@@ -251,7 +253,11 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=2_000, help="for each row (default: 2000); for power a quarter")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/statistics_level.json"))
+    parser.add_argument("--picture", type=Path, help="draw the rows of --out there instead of simulating")
     args = parser.parse_args()
+    if args.picture:
+        draw_picture(json.loads(args.out.read_text(encoding="utf-8"))["rows"], args.picture)
+        return
     start = time.perf_counter()
     jobs = [(run_study, study, args.studies // (4 if study.gap else 1)) for study in grid()]
     jobs += [(run_suite, study, args.studies) for study in SUITES]
@@ -262,6 +268,29 @@ def main() -> None:
             print(f"{len(rows)}/{len(jobs)} {time.perf_counter() - start:.0f} s {row}", file=sys.stderr, flush=True)
     versions = {"python": platform.python_version(), "numpy": np.__version__}
     write_json(args.out, {"command": sys.argv, "versions": versions, "shares": SHARES, "rows": rows})
+
+
+def draw_picture(rows: list[dict[str, Any]], path: Path) -> None:
+    """False-positive rates of every method over the grid's studies without a true difference, 3 to 7 % shaded."""
+    from matplotlib.figure import Figure
+
+    wanted = [row for row in rows if not row["gap"] and "tasks" not in row and row["seed_sd"][0] == row["seed_sd"][1]]
+    figure = Figure(figsize=(9, 4.6), layout="constrained")
+    for ax, few in zip(figure.subplots(1, 2, sharey=True), (True, False)):
+        own = [row for row in wanted if (min(row["seeds"]) < significance.FEWEST_SEEDS) == few]
+        for x, name in enumerate(METHODS):
+            rates = [row["p_below_0.05"][name] for row in own]
+            spread = x + np.linspace(-0.28, 0.28, len(rates))
+            colour = "tab:blue" if name == "components" else "gray"
+            ax.plot(spread, np.maximum(rates, 0.5), "o", ms=4, alpha=0.7, color=colour)
+        ax.axhspan(3, 7, color="tab:green", alpha=0.2)
+        ax.set_yscale("log")
+        ax.set_yticks([1, 3, 5, 7, 10, 20, 40, 80], ["1", "3", "5", "7", "10", "20", "40", "80"])
+        ax.minorticks_off()
+        ax.set_xticks(range(len(METHODS)), METHODS, rotation=35, ha="right", fontsize=8)
+        ax.set_title(f"{'two seeds' if few else 'three to ten seeds'}: {len(own)} kinds of studies", fontsize=10)
+    figure.axes[0].set_ylabel("false positives at p < 0.05, percent")
+    figure.savefig(path, dpi=120)
 
 
 def run_job(job: tuple) -> dict[str, Any]:

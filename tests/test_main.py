@@ -202,6 +202,17 @@ def test_non_finite_values_stop_the_run_and_are_on_record(run_main, common, tiny
     assert json.loads(path.read_text())["status"] == "failed"
 
 
+def test_a_label_is_stored_and_changes_nothing_else(run_main, common, tiny_model):
+    """With the run, or afterwards: the run is the same."""
+    run = ("--dataset", "chemprot", "--model", tiny_model("bert"), *common)
+    _, out, _ = run_main(*run, "--model_label", "ours")
+    first = read(out)
+    assert first["model_label"] == "ours" and first["parameters"] > 1000
+    code, again, _ = run_main(*run, "--model_label", "ours, late")
+    assert code == 0 and "finished already" in again
+    assert read(again) == first | {"model_label": "ours, late"}
+
+
 def test_grouping_by_length_is_another_run_and_leaves_evaluation_in_order(run_main, sample, tiny_model, tmp_path):
     """Where training changes nothing, both orders of it must give each example the same prediction."""
     unmoved = ("--limit", 40, "--batch_size", 8, "--epochs", 1, "--lr", "1e-9", "--wd", 0)

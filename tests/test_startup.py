@@ -22,7 +22,6 @@ SCRIPTS = (
 # Scripts that still import too much: to be emptied.
 SLOW = {
     "main.py",
-    "scripts/quickstart_report.py", "bioclinical.results",
 }  # fmt: skip
 # argv, then what the script does with it; prints the exit code and the heavy modules that were imported.
 CALL = """

@@ -33,7 +33,7 @@ def confusions(measured: Measured, comparisons: Sequence[Comparison]) -> Figure 
     if not tests or any("confusion_matrix" not in test for found in tests for test in found):
         return None
     labels = tests[0][0]["confusion_matrix"]["labels"]
-    columns = min(len(tests), 3 if len(labels) <= 6 else 2)
+    columns = min(len(tests), 3 if len(labels) <= 4 else 2)
     lines = math.ceil(len(tests) / columns)
     side = max(3.6, 0.62 * len(labels) + 1.6)
     figure, grid = axes(side * lines, columns, lines, (side + 0.6) * columns)

@@ -127,7 +127,7 @@ def cost(measured: Measured, comparisons: Sequence[Comparison]) -> Figure | None
     for ax, label in ((left, "training steps, seconds a run"), (right, "peak memory, GiB")):
         ax.grid(visible=True, alpha=0.3)
         ax.margins(0.15)
-        ax.set(xlabel=label, xlim=(0, None))
+        ax.set(xlabel=label, xlim=(0, 1.15 * ax.dataLim.x1 if math.isfinite(ax.dataLim.x1) else None))
     left.set_ylabel(axis_label(panel.official))
     legend_below(figure, left)
     return figure

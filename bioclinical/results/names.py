@@ -47,8 +47,10 @@ def described_settings(config: dict[str, Any]) -> str:
     """The settings that users vary most, and those that differ from the published recipe."""
     shown = f"lr={config['lr']:g} epochs={config['epochs']} batch={config['batch_size']} length={config['max_length']}"
     for name, default in asdict(Settings()).items():
-        if name not in (*ALWAYS_SHOWN, "seed") and config.get(name, default) != default:
-            shown += f" {name}={config[name]}"
+        value = config.get(name, default)
+        value = tuple(value) if isinstance(value, list) else value  # JSON knows no tuples
+        if name not in (*ALWAYS_SHOWN, "seed") and value != default:
+            shown += f" {name}={value}".replace(", ", ",")
     return shown
 
 

@@ -91,5 +91,5 @@ def html_row(cells: Sequence[Cell], tag: str) -> str:
 
 
 def html_cell(cell: Cell) -> str:
-    text = html.escape(cell.text)
+    text = html.escape(cell.text).replace("/", "/<wbr>")  # hub names may break after their slash
     return f"<b>{text}</b>" if cell.best else text + (" †" if cell.close else "")
