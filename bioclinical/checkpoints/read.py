@@ -124,7 +124,15 @@ def load_checkpoint(path: Path, trust: bool = False) -> Checkpoint:
     for name, tensor in state["model"].items():
         network, rest = name_of(name)
         networks.setdefault(network, {})[rest] = tensor
-    return Checkpoint(networks, moments, groups, clock, model_config, facts, hf_config)
+    return Checkpoint(
+        networks,
+        moments=moments,
+        groups=groups,
+        clock=clock,
+        model_config=model_config,
+        facts=facts,
+        hf_config=hf_config,
+    )
 
 
 def optimizer_state(

@@ -132,7 +132,7 @@ def test_a_run_of_each_family_and_its_folder(family, recipe, tmp_path, capsys):
 
 def test_a_phase_starts_from_a_hugging_face_folder(recipe, tiny_model, capsys):
     """A folder of other positions than the recipe asks for does not fit; one of its own does."""
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "max_position_embeddings": 514}
+    sizes = {"intermediate_size": 64, "max_position_embeddings": 514, "type_vocab_size": 2}
     options = {f"model__model_config__{key}": value for key, value in sizes.items()}
     vocabulary = AutoTokenizer.from_pretrained(tiny_model("roberta")).vocab_size
     run(recipe(load_path=tiny_model("roberta"), model__model_config__vocab_size=vocabulary, **options))

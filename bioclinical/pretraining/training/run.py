@@ -74,8 +74,16 @@ def build(recipe: Recipe) -> Parts:
         evaluation = build_loader(recipe, "eval_loader", eval_sizes, objective, tokenizer, position)
     notes += [note for split in (train, evaluation) if split for note in split.notes]
     notes.append(note_on_batch(recipe, position.world))
-    optimizer = build_optimizer(model, recipe.optimizer)
-    return Parts(recipe, compute, architecture, model, optimizer, train, evaluation, list(filter(None, notes)))
+    return Parts(
+        recipe=recipe,
+        compute=compute,
+        architecture=architecture,
+        model=model,
+        optimizer=build_optimizer(model, recipe.optimizer),
+        train=train,
+        eval=evaluation,
+        notes=list(filter(None, notes)),
+    )
 
 
 def join_processes(compute: Compute) -> Position:
