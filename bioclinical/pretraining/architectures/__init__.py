@@ -11,26 +11,27 @@ from torch import Tensor
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
-from bioclinical.pretraining.architectures import modernbert, padded
+from bioclinical.pretraining.architectures import gpt2, modernbert, padded
 from bioclinical.pretraining.compute import Compute
 from bioclinical.pretraining.data.rows import Row
 from bioclinical.pretraining.recipe.schema import Model
 from bioclinical.runtime.choice import Choice
 
 # model.architecture (Hugging Face's model_type) -> the file that builds it.
-BUILDERS = {"modernbert": modernbert} | dict.fromkeys(padded.FAMILIES, padded)
+BUILDERS = {"modernbert": modernbert, "gpt2": gpt2} | dict.fromkeys(padded.FAMILIES, padded)
 
 
 class Architecture(Protocol):
     """What objectives, trainer, evaluation, start and export ask an architecture for.
 
-    config: Hugging Face's. attention: the kernel and why. computation: names of config values that change what is
-    computed and leave no trace in the tensors' shapes.
+    config: Hugging Face's. attention: the kernel and why. is_causal: a token sees what stands before it only.
+    computation: names of config values that change what is computed and leave no trace in the tensors' shapes.
     """
 
     config: PretrainedConfig
     attention: Choice
     is_padded: bool
+    is_causal: bool
     computation: tuple[str, ...]
 
     @property
@@ -38,7 +39,7 @@ class Architecture(Protocol):
         """Tokens of the longest document it takes; None where its positions have no end."""
 
     def new_model(self, seed: int) -> PreTrainedModel:
-        """Hugging Face's masked language model with random weights in fp32."""
+        """Hugging Face's language model with random weights in fp32."""
 
     def compile(self, model: PreTrainedModel) -> str | None:
         """Compiles what the recipe asks for; what to tell about it."""

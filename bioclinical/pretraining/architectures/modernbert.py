@@ -29,6 +29,7 @@ class PackedModernBert:
     """
 
     is_padded = False
+    is_causal = False
     computation = (
         "global_rope_theta", "local_rope_theta", "local_attention", "global_attn_every_n_layers", "hidden_activation",
         "classifier_activation", "norm_eps",

@@ -70,6 +70,7 @@ class PaddedEncoder:
     """A masked language model of one of the FAMILIES."""
 
     is_padded = True
+    is_causal = False
     computation = (
         "hidden_act", "layer_norm_eps", "position_embedding_type", "relative_attention", "position_biased_input",
         "position_buckets", "max_relative_positions", "share_att_key", "norm_rel_ebd",
@@ -101,18 +102,11 @@ class PaddedEncoder:
         return None
 
     def encode(self, model: PreTrainedModel, row: Row) -> Tensor:
-        bounds = row["cu_seqlens"].tolist()
-        documents = [row["input_ids"][start:end] for start, end in itertools.pairwise(bounds)]
-        hidden: list[Tensor | None] = [None] * len(documents)
-        for group in similar_lengths([len(one) for one in documents]):
-            padding = self.config.pad_token_id
-            ids = pad_sequence([documents[number] for number in group], batch_first=True, padding_value=padding)
-            lengths = torch.tensor([len(documents[number]) for number in group], device=ids.device)
+        def compute(ids: Tensor, lengths: Tensor) -> Tensor:
             mask = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
-            states = model.base_model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
-            for place, number in enumerate(group):
-                hidden[number] = states[place, : len(documents[number])]
-        return torch.cat(hidden)
+            return model.base_model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+
+        return padded_groups(row, self.config.pad_token_id, compute)
 
     def vocabulary_logits(self, model: PreTrainedModel, hidden: Tensor) -> Tensor:
         return self.family.head(model, hidden)
@@ -132,6 +126,22 @@ class PaddedEncoder:
 
     def finish_folder(self, folder: Path) -> None:
         """Every version of transformers reads these configs alike."""
+
+
+def padded_groups(row: Row, padding: int, compute: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Hidden states (tokens, hidden) of a row by calls of `compute`: padded ids (documents, longest) and their lengths
+    -> hidden states (documents, longest, hidden).
+    """
+    bounds = row["cu_seqlens"].tolist()
+    documents = [row["input_ids"][start:end] for start, end in itertools.pairwise(bounds)]
+    hidden: list[Tensor | None] = [None] * len(documents)
+    for group in similar_lengths([len(one) for one in documents]):
+        ids = pad_sequence([documents[number] for number in group], batch_first=True, padding_value=padding)
+        lengths = torch.tensor([len(documents[number]) for number in group], device=ids.device)
+        states = compute(ids, lengths)
+        for place, number in enumerate(group):
+            hidden[number] = states[place, : len(documents[number])]
+    return torch.cat(hidden)
 
 
 def similar_lengths(lengths: list[int]) -> list[list[int]]:

@@ -13,10 +13,15 @@ from transformers import PreTrainedTokenizerFast
 
 from bioclinical.pretraining.architectures import Architecture
 from bioclinical.pretraining.data.rows import Examples, Row
-from bioclinical.pretraining.objectives import masked_tokens
+from bioclinical.pretraining.objectives import distillation, masked_tokens, next_token, replaced_tokens
 from bioclinical.pretraining.recipe.schema import Dataset, Recipe
 
-OBJECTIVES = {"masked_tokens": masked_tokens.MaskedTokens}
+OBJECTIVES = {
+    "masked_tokens": masked_tokens.MaskedTokens,
+    "next_token": next_token.NextToken,
+    "replaced_tokens": replaced_tokens.ReplacedTokens,
+    "distillation": distillation.Distillation,
+}
 
 
 class Objective(Protocol):

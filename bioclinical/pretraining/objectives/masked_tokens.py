@@ -1,5 +1,6 @@
 """Masked language modelling: some tokens of a document are hidden and predicted from the others."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,14 +15,18 @@ from bioclinical.errors import UserError
 from bioclinical.modeling.labels import IGNORED_LABEL
 from bioclinical.pretraining.architectures import Architecture
 from bioclinical.pretraining.data.rows import Example, Row
+from bioclinical.pretraining.objectives.counting import choose_tokens, choose_words, number_of_tokens
 from bioclinical.pretraining.recipe import schema
+from bioclinical.text.vocabulary_match import entries_of
 
 
 @dataclass(frozen=True)
 class Masking:
-    """The 80/10/10 rule of BERT: of the chosen tokens 80 % become [MASK], 10 % a random token, 10 % stay.
+    """BERT's rule: of the chosen tokens, `masked_share` become [MASK], `random_share` a random one, the rest stays.
 
-    `maskable` (bool per id) tells which ids may be chosen, `random_ids` which may be drawn as replacement.
+    `maskable` (bool per id) tells which ids may be chosen, `random_ids` which may be drawn as replacement. counting:
+    how many are chosen (counting.py), of documents of at most `longest` tokens. starts_word (bool per id): whole words
+    are chosen, up to `longest_ngram` in a row.
     """
 
     probability: float
@@ -29,6 +34,12 @@ class Masking:
     maskable: np.ndarray
     random_ids: np.ndarray
     seed: int
+    masked_share: float = 0.8
+    random_share: float = 0.1
+    counting: str = "independent"
+    longest: int = 512
+    starts_word: np.ndarray | None = None
+    longest_ngram: int = 1
 
     @classmethod
     def of(
@@ -45,6 +56,33 @@ class Masking:
             maskable[tokenizer.all_special_ids] = False
         return cls(probability, tokenizer.mask_token_id, maskable, np.flatnonzero(ordinary), seed)
 
+    @classmethod
+    def from_recipe(
+        cls, keys: schema.Masks, dataset: schema.Dataset, tokenizer: PreTrainedTokenizerFast, vocabulary: int
+    ) -> "Masking":
+        """As the objective's and a split's sections ask for. RoBERTa's own counting chooses special tokens, too."""
+        if dataset.mlm_probability is None:
+            raise UserError(f"objective {keys.name} needs dataset.mlm_probability in every loader, e.g. 0.15")
+        mask_special = dataset.mask_special_tokens
+        masking = cls.of(tokenizer, vocabulary, dataset.mlm_probability, dataset.shuffle_seed, mask_special)
+        maskable = np.ones_like(masking.maskable) if keys.counting == "fairseq" else masking.maskable
+        if keys.longest_ngram > 1 and not keys.whole_words:
+            raise UserError(
+                f"objective.longest_ngram: {keys.longest_ngram} counts words; set objective.whole_words=true"
+            )
+        if keys.masked_share + keys.random_share > 1:
+            raise UserError("objective.masked_share and random_share are more than 1 together; the rest stays as it is")
+        return dataclasses.replace(
+            masking,
+            maskable=maskable,
+            masked_share=keys.masked_share,
+            random_share=keys.random_share,
+            counting=keys.counting,
+            longest=dataset.max_seq_len,
+            starts_word=word_starts(tokenizer, vocabulary) if keys.whole_words else None,
+            longest_ngram=keys.longest_ngram,
+        )
+
     def __call__(self, ids: np.ndarray, epoch: int, document: int, window: int = 0) -> Example:
         """The target `labels` holds the masked ids, and -100 where nothing is predicted.
 
@@ -54,14 +92,34 @@ class Masking:
         rng = np.random.default_rng((self.seed, epoch, document, window))
         draw = rng.random(len(ids))
         replacements = rng.choice(self.random_ids, len(ids))
-        chosen = (draw < self.probability) & self.maskable[ids]
+        if self.counting == "independent" and self.starts_word is None:
+            chosen = (draw < self.probability) & self.maskable[ids]
+            scale = self.probability  # the draws of the chosen tokens lie below it
+        else:
+            chosen, scale = self.counted(ids, rng), 1.0
         labels = np.where(chosen, ids, IGNORED_LABEL)
         inputs = ids.copy()
-        masked = chosen & (draw < 0.8 * self.probability)
+        masked = chosen & (draw < self.masked_share * scale)
         inputs[masked] = self.mask_id
-        replaced = chosen & ~masked & (draw < 0.9 * self.probability)
+        replaced = chosen & ~masked & (draw < (self.masked_share + self.random_share) * scale)
         inputs[replaced] = replacements[replaced]
         return Example(inputs, {"labels": labels}, {"masked_tokens": int(chosen.sum())})
+
+    def counted(self, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """(tokens,) bool: a number of tokens, or of whole words, that follows from the document's length."""
+        counting = "bert" if self.counting == "independent" else self.counting
+        count = number_of_tokens(counting, self.probability, len(ids), self.longest, rng)
+        if self.starts_word is None:
+            return choose_tokens(self.maskable[ids], count, rng)
+        return choose_words(self.maskable[ids], self.starts_word[ids], count, self.longest_ngram, rng)
+
+
+def word_starts(tokenizer: PreTrainedTokenizerFast, vocabulary: int) -> np.ndarray:
+    """(vocabulary,) bool: ids that begin a word; special tokens stand alone."""
+    starts = np.ones(vocabulary, bool)
+    for i, entry in entries_of(tokenizer).items():
+        starts[i] = entry.starts_word
+    return starts
 
 
 class MaskedTokens:
@@ -71,18 +129,18 @@ class MaskedTokens:
     exported = {"": "model"}  # noqa: RUF012
 
     def __init__(self, keys: schema.MaskedTokens, architecture: Architecture, tokenizer: PreTrainedTokenizerFast):
+        if architecture.is_causal:
+            raise UserError(
+                f"objective.name: {keys.name} needs a model whose tokens see both sides, which "
+                f"{architecture.config.model_type} is not; use objective next_token"
+            )
+        self.keys = keys
         self.architecture = architecture
         self.tokenizer = tokenizer
         self.vocabulary = architecture.config.vocab_size
 
     def examples(self, dataset: schema.Dataset) -> Masking:
-        return Masking.of(
-            self.tokenizer,
-            self.vocabulary,
-            dataset.mlm_probability,
-            dataset.shuffle_seed,
-            dataset.mask_special_tokens,
-        )
+        return Masking.from_recipe(self.keys, dataset, self.tokenizer, self.vocabulary)
 
     def networks(self, seed: int) -> dict[str, nn.Module]:
         return {"model": self.architecture.new_model(seed)}

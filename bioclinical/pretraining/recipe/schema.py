@@ -151,6 +151,24 @@ class DebertaV2Config(BertConfig):
     norm_rel_ebd: str = key("layer_norm", only=("layer_norm", "none"))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Gpt2Config:
+    """model.model_config of `architecture: gpt2`, in the words of Hugging Face's config."""
+
+    vocab_size: int = size(MOST * 10)
+    n_embd: int = size(WIDEST)
+    n_layer: int = size(1024)
+    n_head: int = size(1024)
+    n_positions: int = key(1024, at_least=4, at_most=LONGEST)
+    n_inner: int | None = key(None, at_least=1, at_most=8 * WIDEST)
+    activation_function: str = key("gelu_new")
+    resid_pdrop: float = share(0.1)
+    embd_pdrop: float = share(0.1)
+    attn_pdrop: float = share(0.1)
+    layer_norm_epsilon: float = key(1e-5, above=0)
+    initializer_range: float = key(0.02, above=0)
+
+
 ARCHITECTURES = {
     "modernbert": ModernBertConfig,
     "bert": BertConfig,
@@ -158,6 +176,7 @@ ARCHITECTURES = {
     "electra": ElectraConfig,
     "albert": AlbertConfig,
     "deberta-v2": DebertaV2Config,
+    "gpt2": Gpt2Config,
 }
 
 
@@ -172,20 +191,90 @@ class Model:
     recompute_metric_loss: bool | None = unused("train metrics are never computed twice here")
     disable_train_metrics: bool | None = unused("no metric but the loss is computed while training")
     attention_backend: str = key("auto")
-    model_config: ModernBertConfig | BertConfig = key(variants=ARCHITECTURES, selector="architecture", beside=True)
+    model_config: ModernBertConfig | BertConfig | Gpt2Config = key(
+        variants=ARCHITECTURES, selector="architecture", beside=True
+    )
 
 
 # --- objective ---
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskedTokens:
-    """Predict masked tokens; how many is said per loader: dataset.mlm_probability, dataset.mask_special_tokens."""
+class Masks:
+    """Which tokens are chosen and what stands in their place; how many is said per loader: dataset.mlm_probability,
+    dataset.mask_special_tokens.
+
+    counting: independent (each token by itself) or as fairseq, bert or electra count them. Of the chosen tokens
+    masked_share become [MASK], random_share a random token, the rest stays. whole_words: all tokens of a word, or of
+    up to longest_ngram words in a row.
+    """
 
     name: str = key()
+    counting: str = key("independent", only=("independent", "fairseq", "bert", "electra"))
+    masked_share: float = key(0.8, at_least=0, at_most=1)
+    random_share: float = key(0.1, at_least=0, at_most=1)
+    whole_words: bool = key(False)
+    longest_ngram: int = key(1, at_least=1, at_most=16)
 
 
-OBJECTIVES = {"masked_tokens": MaskedTokens}
+@dataclass(frozen=True, kw_only=True)
+class MaskedTokens(Masks):
+    """Predict the chosen tokens."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextToken:
+    """Predict each token from those before it.
+
+    boundaries: joined (documents behind each other, cut into rows of the model's length; attention crosses from one
+    document into the next, as GPT-2 was trained) or isolated (each document as if it were alone).
+    """
+
+    name: str = key()
+    boundaries: str = key("joined", only=("joined", "isolated"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplacedTokens(Masks):
+    """A generator fills the chosen tokens, the model tells for every token whether it was replaced (ELECTRA).
+
+    generator_size: the generator's share of the model's width (electra) or depth (modernbert). temperature: of drawing
+    the fillings. The weights are those of the two losses.
+    """
+
+    counting: str = key("electra", only=("electra", "independent", "fairseq", "bert"))
+    masked_share: float = key(0.85, at_least=0, at_most=1)
+    random_share: float = key(0.0, at_least=0, at_most=1)
+    generator_size: float = key(0.25, above=0, at_most=1)
+    temperature: float = key(1.0, above=0)
+    generator_weight: float = key(1.0, above=0)
+    discriminator_weight: float = key(50.0, above=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distillation(Masks):
+    """Learn from masked tokens, from a teacher's distribution over the vocabulary, and from its last hidden states.
+
+    teacher: folder or hub id of a masked language model with the same vocabulary. The weights are those of the masked
+    tokens' cross-entropy, of the divergence from the teacher at this temperature (times its square), and of 1 - cosine
+    between the teacher's hidden states and a learned projection of the model's; 0 leaves a term out. kl_positions: all
+    tokens, or the masked ones.
+    """
+
+    teacher: str = key()
+    temperature: float = key(2.0, above=0)
+    masked_tokens_weight: float = key(5.0, at_least=0)
+    kl_weight: float = key(2.0, at_least=0)
+    cosine_weight: float = key(0.0, at_least=0)
+    kl_positions: str = key("all", only=("all", "masked"))
+
+
+OBJECTIVES = {
+    "masked_tokens": MaskedTokens,
+    "next_token": NextToken,
+    "replaced_tokens": ReplacedTokens,
+    "distillation": Distillation,
+}
 
 
 # --- data ---
@@ -200,7 +289,7 @@ class Dataset:
     max_seq_len: int = key(at_least=3, at_most=LONGEST)
     shuffle: bool = key(False)
     shuffle_seed: int = key(42, at_least=0, at_most=LARGEST_SEED)
-    mlm_probability: float = key(above=0, below=1)
+    mlm_probability: float | None = key(None, above=0, below=1)
     mask_special_tokens: bool = key(False)
     streaming: bool = fixed(False)
 
@@ -345,7 +434,9 @@ class Recipe:
     mlm_probability: float | None = anchor()
     run_name: str = key()
     seed: int = key(at_least=0, at_most=LARGEST_SEED)
-    objective: MaskedTokens = key({"name": "masked_tokens"}, variants=OBJECTIVES)
+    objective: MaskedTokens | NextToken | ReplacedTokens | Distillation = key(
+        {"name": "masked_tokens"}, variants=OBJECTIVES
+    )
     model: Model = key()
     train_loader: Loader = key()
     eval_loader: Loader | None = key(None)

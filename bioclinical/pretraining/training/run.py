@@ -11,6 +11,7 @@ from composer.algorithms import GradientClipping
 from composer.core import Evaluator, State, Time, Timestamp
 from composer.loggers import FileLogger, LoggerDestination, TensorboardLogger, WandBLogger
 from composer.utils import dist, get_device
+from transformers import PreTrainedModel
 
 from bioclinical.checkpoints.found import expect_no_checkpoints, newest_whole
 from bioclinical.checkpoints.read import read_checkpoint
@@ -63,7 +64,7 @@ def build(recipe: Recipe) -> Parts:
     objective = build_objective(recipe, architecture, tokenizer)
     model = TrainedModel(objective, objective.networks(recipe.seed))
     notes = [f"attention: {architecture.attention}"]
-    for network in model.networks.values():
+    for network in filter(lambda one: isinstance(one, PreTrainedModel), model.networks.values()):
         if recipe.model.gradient_checkpointing:
             network.gradient_checkpointing_enable({"use_reentrant": False})
         notes.append(architecture.compile(network))
