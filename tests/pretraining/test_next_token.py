@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from pretraining_setup import CONFIGS
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from bioclinical.errors import UserError
@@ -16,6 +17,7 @@ from bioclinical.pretraining.data.rows import RowReader
 from bioclinical.pretraining.objectives import next_token
 from bioclinical.pretraining.objectives.bits_per_byte import BitsPerByte, bytes_of_ids
 from bioclinical.pretraining.objectives.chunks import sum_over_chunks
+from bioclinical.pretraining.recipe.load import load_recipe
 from bioclinical.pretraining.recipe.schema import NextToken as Keys
 from bioclinical.text.tokenization import load_tokenizer
 from bioclinical.text.train_tokenizer import TokenizerSettings, save_tokenizer, train_tokenizer
@@ -137,13 +139,7 @@ def test_what_cannot_be_trained_is_refused_in_one_sentence(architecture, tokeniz
 
 def test_biomedlm_has_its_published_size():
     """2.59 billion weights, counted without making them."""
-    from bioclinical.pretraining.recipe.load import load_recipe
-    from pretraining_setup import CONFIGS
-
-    path = CONFIGS / "biomedlm" / "biomedlm.yaml"
-    if not path.exists():
-        pytest.skip("not written yet")
-    keys = load_recipe(path).model.model_config
+    keys = load_recipe(CONFIGS / "biomedlm" / "biomedlm.yaml").model.model_config
     with torch.device("meta"):
         model = GPT2LMHeadModel(GPT2Config(**vars(keys)))
     assert sum(weight.numel() for weight in model.parameters()) == 2_594_247_680

@@ -316,7 +316,7 @@ class Loader:
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    name: str = fixed("decoupled_stableadamw", "stableadamw", "decoupled_adamw", "adamw")
+    name: str = fixed("decoupled_stableadamw", "stableadamw", "decoupled_adamw", "adamw", "uncorrected_adamw", "lamb")
     lr: float = key(above=0)
     betas: tuple[float, float] = key(at_least=0, below=1)
     eps: float = key(at_least=0)
@@ -337,6 +337,11 @@ class LinearDecayWithWarmup:
     name: str = key()
     t_warmup: Duration = key(fractions=True)
     alpha_f: float = key(0.0, at_least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearDecayTimesWarmup(LinearDecayWithWarmup):
+    """ELECTRA's: the decay begins with the warm-up and multiplies it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -365,6 +370,7 @@ Schedule = ConstantWithWarmup | LinearDecayWithWarmup | CosineWithWarmup | Warmu
 SCHEDULERS = {
     "constant_with_warmup": ConstantWithWarmup,
     "linear_decay_with_warmup": LinearDecayWithWarmup,
+    "linear_decay_times_warmup": LinearDecayTimesWarmup,
     "cosine_with_warmup": CosineWithWarmup,
     "warmup_stable_decay": WarmupStableDecay,
     "one_minus_sqrt": OneMinusSqrt,

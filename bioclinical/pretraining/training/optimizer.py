@@ -1,4 +1,6 @@
-"""Optimizers of pre-training: StableAdamW with and without fully decoupled weight decay, and two AdamWs."""
+"""Optimizers of pre-training: StableAdamW with and without fully decoupled weight decay, two AdamWs, those of ELECTRA
+and ALBERT.
+"""
 
 from collections.abc import Iterable
 
@@ -7,6 +9,7 @@ from composer.optim import DecoupledAdamW
 from torch import Tensor, nn
 
 from bioclinical.pretraining.recipe.schema import Optimizer
+from bioclinical.pretraining.training.uncorrected_adamw import UncorrectedAdamW
 
 
 def build_optimizer(model: nn.Module, section: Optimizer) -> torch.optim.Optimizer:
@@ -15,6 +18,8 @@ def build_optimizer(model: nn.Module, section: Optimizer) -> torch.optim.Optimiz
     common = {"lr": section.lr, "betas": section.betas, "eps": section.eps, "weight_decay": section.weight_decay}
     if section.name == "decoupled_adamw":
         return DecoupledAdamW(groups, **common)
+    if section.name in ("uncorrected_adamw", "lamb"):
+        return UncorrectedAdamW(groups, **common, trust=section.name == "lamb")
     if section.name == "adamw":
         return torch.optim.AdamW(groups, **common)
     return StableAdamW(groups, **common, max_lr=section.lr if section.name == "decoupled_stableadamw" else None)

@@ -26,6 +26,11 @@ def linear_decay_with_warmup(now: float, warmup: float, end: float, alpha_f: flo
     return 1 + (alpha_f - 1) * share(now - warmup, end - warmup)
 
 
+def linear_decay_times_warmup(now: float, warmup: float, end: float, alpha_f: float) -> float:
+    """Linear from 1 to alpha_f over the whole training, times a linear warm-up from 0 to 1, as in ELECTRA's code."""
+    return (1 + (alpha_f - 1) * share(now, end)) * share(now, warmup)
+
+
 def cosine_with_warmup(now: float, warmup: float, end: float, alpha_f: float) -> float:
     """Linear from 0 to 1, then half a cosine to alpha_f at the end."""
     if now < warmup:
@@ -88,5 +93,9 @@ def build_schedule(section: schema.Schedule, max_duration: Duration) -> Schedule
     if section.name == "warmup_stable_decay":
         decay = time("t_decay")
         return lambda now: warmup_stable_decay(now, warmup, decay, end, alpha_f)
-    shape = {"linear_decay_with_warmup": linear_decay_with_warmup, "cosine_with_warmup": cosine_with_warmup}
+    shape = {
+        "linear_decay_with_warmup": linear_decay_with_warmup,
+        "linear_decay_times_warmup": linear_decay_times_warmup,
+        "cosine_with_warmup": cosine_with_warmup,
+    }
     return lambda now: shape[section.name](now, warmup, end, alpha_f)
