@@ -6,15 +6,17 @@ from typing import Any
 import torch
 import yaml
 from omegaconf import OmegaConf
-from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
+from bioclinical.checkpoints.names import MAIN
 from bioclinical.checkpoints.read import Checkpoint, load_checkpoint, load_weights
 from bioclinical.checkpoints.start import stated_architecture
 from bioclinical.errors import RunFailed, UserError
 from bioclinical.files import atomic_path
-from bioclinical.pretraining.architectures import Architecture
+from bioclinical.pretraining.architectures import Architecture, stored_architecture
 from bioclinical.pretraining.architectures.modernbert import from_flexbert
 from bioclinical.pretraining.compute import Compute
+from bioclinical.pretraining.objectives import OBJECTIVES
 from bioclinical.pretraining.recipe.load import read_yaml
 from bioclinical.text.tokenization import load_tokenizer
 
@@ -25,7 +27,9 @@ ON_THIS_CPU = Compute()
 
 
 def export(checkpoint: Path, out: Path, tokenizer_name: str | None, config: Path | None, trust: bool) -> float:
-    """Writes the folder `out`, complete or not at all; the largest difference of logits, relative to the largest logit.
+    """Writes the folder `out`, complete or not at all, and one per further network of the objective (`out`-generator).
+
+    The largest difference of what is computed, relative to the largest value.
 
     Raises UserError for a checkpoint that cannot be read or does not say its architecture (give a YAML as `config`),
     RunFailed where the written folder computes something else.
@@ -36,19 +40,32 @@ def export(checkpoint: Path, out: Path, tokenizer_name: str | None, config: Path
     name = tokenizer_name or own_tokenizer(source) or PUBLISHED_TOKENIZER
     load_tokenizer(name)  # says what is wrong in one sentence; the one to save must stay as it was published
     tokenizer = AutoTokenizer.from_pretrained(name)
-    architecture = architecture_of(source, config, tokenizer)
-    model = architecture.new_model(seed=0).eval()
-    load_weights(model, source.weights, str(checkpoint))
-    if architecture.longest is not None:
-        tokenizer.model_max_length = architecture.longest
-    with atomic_path(out) as partial:
-        model.save_pretrained(partial)
-        architecture.finish_folder(partial)
-        tokenizer.save_pretrained(partial)
-        (partial / "README.md").write_text(
-            model_card(source, checkpoint, out.name, architecture, model), encoding="utf-8"
-        )
-        return parity(architecture, model, partial, tokenizer)
+    objective = objective_of(source)
+    difference = 0.0
+    for ending, network in objective.exported.items():
+        if network == MAIN:
+            architecture = architecture_of(source, config, tokenizer)
+        else:
+            architecture = stored_architecture(source.facts["hf_configs"][network], ON_THIS_CPU)
+        model = objective.blank(network, architecture).eval()
+        load_weights(model, source.networks[network], str(checkpoint))
+        if architecture.longest is not None:
+            tokenizer.model_max_length = architecture.longest
+        folder = out.with_name(out.name + ending)
+        with atomic_path(folder) as partial:
+            model.save_pretrained(partial)
+            architecture.finish_folder(partial)
+            tokenizer.save_pretrained(partial)
+            card = model_card(source, checkpoint, folder.name, architecture, model)
+            (partial / "README.md").write_text(card, encoding="utf-8")
+            difference = max(difference, parity(architecture, model, partial, tokenizer))
+    return difference
+
+
+def objective_of(source: Checkpoint) -> type:
+    """The objective that a checkpoint was trained for; masked tokens where it does not say."""
+    section = source.facts["config"].get("objective") if source.facts else None
+    return OBJECTIVES[section["name"] if section else "masked_tokens"]
 
 
 def own_tokenizer(source: Checkpoint) -> str | None:
@@ -84,16 +101,22 @@ def parity(
     documents = [torch.randint(len(tokenizer), (length,), generator=generator) for length in lengths]
     bounds = torch.tensor([0, *lengths]).cumsum(0).to(torch.int32)
     row = {"input_ids": torch.cat(documents), "cu_seqlens": bounds, "max_seqlen": max(lengths)}
-    trained = architecture.vocabulary_logits(model, architecture.encode(model, row))
-    loaded = AutoModelForMaskedLM.from_pretrained(
-        folder, attn_implementation=model.config._attn_implementation, torch_dtype=torch.float32
-    ).eval()
+    trained = architecture.encode(model, row)
+    loaded = (
+        type(model)
+        .from_pretrained(folder, attn_implementation=model.config._attn_implementation, torch_dtype=torch.float32)
+        .eval()
+    )
     reread = AutoTokenizer.from_pretrained(folder)
     if reread.get_vocab() != tokenizer.get_vocab():
         raise RunFailed(f"the tokenizer read back from '{folder}' has another vocabulary; nothing was kept")
-    padded = torch.nn.utils.rnn.pad_sequence(documents, batch_first=True, padding_value=tokenizer.pad_token_id)
+    padded = torch.nn.utils.rnn.pad_sequence(documents, batch_first=True, padding_value=tokenizer.pad_token_id or 0)
     mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(one) for one in documents], batch_first=True)
-    logits = loaded(input_ids=padded, attention_mask=mask).logits[mask.bool()]
+    if model.get_output_embeddings() is None:  # no vocabulary to predict: what the encoder hands over is compared
+        logits = loaded.base_model(input_ids=padded, attention_mask=mask).last_hidden_state[mask.bool()]
+    else:
+        trained = architecture.vocabulary_logits(model, trained)
+        logits = loaded(input_ids=padded, attention_mask=mask).logits[mask.bool()]
     difference = float((logits - trained).abs().max() / trained.abs().max())
     if not difference <= TOLERATED:
         raise RunFailed(f"the exported model's logits differ by {difference:.1e} of the largest one; nothing was kept")
@@ -105,11 +128,14 @@ def model_card(
 ) -> str:
     """README.md of the folder: what the model is, how it was trained, on how much data."""
     kind, parameters = architecture.config.model_type, sum(one.numel() for one in model.parameters())
-    header = {"library_name": "transformers", "pipeline_tag": "fill-mask", "tags": [kind]}
+    has_vocabulary, is_causal = model.get_output_embeddings() is not None, architecture.is_causal
+    use = "text-generation" if is_causal else "fill-mask" if has_vocabulary else "feature-extraction"
+    what = "A causal" if is_causal else "A masked" if has_vocabulary else "A discriminative"
+    header = {"library_name": "transformers", "pipeline_tag": use, "tags": [kind]}
     positions = f" and {architecture.longest:,} positions" if architecture.longest else ""
     lines = [
         "---", yaml.safe_dump(header).strip(), "---", "", f"# {name}", "",
-        f"A masked language model ({kind}) of {parameters:,} parameters{positions}, exported from the Composer "
+        f"{what} language model ({kind}) of {parameters:,} parameters{positions}, exported from the Composer "
         f"checkpoint `{checkpoint.name}`.", "",
     ]  # fmt: skip
     if source.clock:

@@ -14,7 +14,7 @@ import torch
 from numpy._core.multiarray import _reconstruct, scalar
 from torch import Tensor
 from torch.torch_version import TorchVersion
-from transformers import AutoModelForMaskedLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedModel
 
 from bioclinical.checkpoints.found import is_whole
 from bioclinical.checkpoints.names import MAIN, flexbert_name, own_name
@@ -163,10 +163,14 @@ def optimizer_state(
 def load_pretrained(name: str) -> Checkpoint:
     """The weights of a Hugging Face folder or hub id."""
     try:
-        model = AutoModelForMaskedLM.from_pretrained(name, torch_dtype=torch.float32)
+        config = AutoConfig.from_pretrained(name)
+        auto_class = (
+            AutoModelForMaskedLM if type(config) in AutoModelForMaskedLM._model_mapping else AutoModelForCausalLM
+        )
+        model = auto_class.from_pretrained(name, torch_dtype=torch.float32)
     except Exception as error:  # the hub client and safetensors each raise classes of their own
         raise UserError(
-            f"load_path: '{name}' is neither a .pt file nor a masked language model that transformers can load "
+            f"load_path: '{name}' is neither a .pt file nor a language model that transformers can load "
             f"({first_line(error)})"
         ) from error
     return Checkpoint({MAIN: model.state_dict()}, hf_config=model.config.to_dict())

@@ -212,7 +212,7 @@ def test_check_names_damaged_shards(tiny_config, mds, tmp_path):
     ({"model.model_config.sliding_window": 7}, "sliding_window 7 .* cannot be expressed"),
     ({"model.tokenizer_name": "no/such-tokenizer"}, "no tokenizer could be loaded from 'no/such-tokenizer'"),
     ({"model.attention_backend": "flash_attn_2"}, "flash_attn_2 cannot run here"),
-    ({"load_path": "no/such-model"}, "'no/such-model' is neither a .pt file nor a masked language model"),
+    ({"load_path": "no/such-model"}, "'no/such-model' is neither a .pt file nor a language model"),
     ({"load_path": "no/such.pt"}, "there is no checkpoint 'no/such.pt'; download it first"),
     ({"loggers": "{wandb: {project: x}}"}, "loggers.wandb needs a package that is not installed"),
     ({"loggers": "{tensorboard: {no_such: 1}}"}, "loggers.tensorboard"),

@@ -130,7 +130,7 @@ def test_a_row_is_a_function_of_seed_epoch_and_document(tokenizer):
 
 
 def test_sizes_of_generators(tokenizer):
-    objective, networks, _, _ = parts(electra(), tokenizer, generator_size=1 / 3)
+    _, networks, _, _ = parts(electra(), tokenizer, generator_size=1 / 3)
     assert (networks["generator"].config.hidden_size, networks["generator"].config.num_hidden_layers) == (16, 3)
     assert networks["generator"].config.intermediate_size == 64
     for size, layers in ((0.25, 1), (0.5, 4), (1.0, 7)):

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 from torchmetrics import Metric
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from bioclinical.pretraining.architectures import Architecture
 from bioclinical.pretraining.data.rows import Examples, Row
@@ -39,6 +39,10 @@ class Objective(Protocol):
 
     def examples(self, dataset: Dataset) -> Examples:
         """Document -> inputs and targets, as a split's section asks for; called in worker processes."""
+
+    @staticmethod
+    def blank(network: str, architecture: Architecture) -> PreTrainedModel:
+        """An exported network of this architecture, to be filled from a checkpoint."""
 
     def networks(self, seed: int) -> dict[str, nn.Module]:
         """Fresh networks by name: all that is trained and saved. `model` is the one that start and export speak of.

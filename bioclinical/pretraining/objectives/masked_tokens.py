@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from composer.metrics.nlp import LanguageCrossEntropy, LanguagePerplexity, MaskedAccuracy
 from torch import Tensor, nn
 from torchmetrics import Metric
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
 from bioclinical.modeling.labels import IGNORED_LABEL
@@ -141,6 +141,10 @@ class MaskedTokens:
 
     def examples(self, dataset: schema.Dataset) -> Masking:
         return Masking.from_recipe(self.keys, dataset, self.tokenizer, self.vocabulary)
+
+    @staticmethod
+    def blank(network: str, architecture: Architecture) -> PreTrainedModel:
+        return architecture.new_model(seed=0)
 
     def networks(self, seed: int) -> dict[str, nn.Module]:
         return {"model": self.architecture.new_model(seed)}

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from composer.metrics.nlp import LanguageCrossEntropy, LanguagePerplexity
 from torch import Tensor, nn
 from torchmetrics import Metric
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
 from bioclinical.modeling.labels import IGNORED_LABEL
@@ -66,6 +66,10 @@ class NextToken:
 
     def examples(self, dataset: schema.Dataset) -> Shifted:
         return Shifted.of(self.tokenizer)
+
+    @staticmethod
+    def blank(network: str, architecture: Architecture) -> PreTrainedModel:
+        return architecture.new_model(seed=0)
 
     def networks(self, seed: int) -> dict[str, nn.Module]:
         return {"model": self.architecture.new_model(seed)}

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import Metric
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
 from bioclinical.modeling.labels import IGNORED_LABEL
@@ -74,6 +74,10 @@ class ReplacedTokens:
         if dataset.mask_special_tokens:
             raise UserError("dataset.mask_special_tokens: replaced_tokens never fills special tokens; use false")
         return Fillings(Masking.from_recipe(self.keys, dataset, self.tokenizer, self.vocabulary))
+
+    @staticmethod
+    def blank(network: str, architecture: Architecture) -> PreTrainedModel:
+        return pair_of(architecture).discriminator(architecture, 0) if network == "model" else architecture.new_model(0)
 
     def networks(self, seed: int) -> dict[str, nn.Module]:
         discriminator = self.pair.discriminator(self.architecture, seed)

@@ -168,6 +168,10 @@ class Gpt2Config:
     layer_norm_epsilon: float = key(1e-5, above=0)
     initializer_range: float = key(0.02, above=0)
 
+    @property
+    def hidden_size(self) -> int:
+        return self.n_embd
+
 
 ARCHITECTURES = {
     "modernbert": ModernBertConfig,
