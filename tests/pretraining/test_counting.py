@@ -48,7 +48,7 @@ def test_a_first_word_longer_than_the_count_is_chosen_all_the_same():
 
 def test_rows_of_words_have_alberts_lengths():
     """P(n) ~ 1/n: 6/11, 3/11, 2/11, as long as few words are taken already."""
-    allowed, starts, lengths = np.ones(3000, bool), np.ones(3000, bool), []
+    allowed, starts, lengths = np.ones(300, bool), np.ones(300, bool), []
     for seed in range(600):
         chosen = choose_words(allowed, starts, 3, 3, np.random.default_rng(seed))
         edges = np.flatnonzero(np.diff(np.r_[0, chosen.astype(int), 0]))
