@@ -7,6 +7,7 @@
 import argparse
 import glob
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -177,7 +178,7 @@ def print_next_steps(args: argparse.Namespace, settings: MdsSettings) -> None:
         elif any(root.glob("*/index.json")):
             merged = merge(root)
             print(f"{root}: index of {len(merged.folders)} folders, {merged.samples:,} samples")
-    tokens = sum(read_stats(path).counts.tokens for path in roots[0].glob("*.stats.json"))
+    tokens = tokens_below(roots[0])
     print("\nin the training YAML:")
     if has_eval:
         print(f"data_local: {args.out_dir}")
@@ -191,6 +192,17 @@ def print_next_steps(args: argparse.Namespace, settings: MdsSettings) -> None:
             "compressed shards need `streaming: true` in the loaders; ModernBERT's non-streaming reader "
             "(streaming: false) cannot read them"
         )
+
+
+def tokens_below(root: Path) -> int:
+    """The ids of all finished inputs below a root; a damaged file of another input is named and left out."""
+    tokens = 0
+    for path in root.glob("*.stats.json"):
+        try:
+            tokens += read_stats(path).counts.tokens
+        except UserError as error:
+            print(f"warning: not counted below: {error}", file=sys.stderr)
+    return tokens
 
 
 if __name__ == "__main__":

@@ -103,6 +103,22 @@ def test_alignment_of_a_long_note_is_quick():
     assert tag(text, masked)[1:3] == [("Ann", "B-name"), ("Lee", "B-name")] and time.perf_counter() - started < 5
 
 
+def test_a_text_of_masks_and_little_else_is_given_up_and_named(tmp_path):
+    """12 kB and 1,500 masks: every mask could stand in hundreds of places."""
+    for name, crowded, plain in (
+        ("id.text", "ab cd ef " * 1_330, "Ann"),
+        ("id.res", "[**Name 1**] " * 1_500, "[**Name 1**]"),
+    ):
+        with open(tmp_path / name, "w") as file:
+            for patient in range(1, 9):
+                words = crowded if patient == 3 else f"by {plain} ok"
+                file.write(f"START_OF_RECORD={patient}||||1||||\n{words}\n||||END_OF_RECORD\n")
+    started = time.perf_counter()
+    raw = DeidReader().read(tmp_path, STRICT)
+    assert time.perf_counter() - started < 15
+    assert raw.warnings == ["1 record(s) excluded, whose masks could stand in too many places: 3-1"]
+
+
 def test_records_that_cannot_be_aligned_are_excluded_and_named(tmp_path):
     for name, value in (("id.text", "Ann"), ("id.res", "[**Name 1**]")):
         with open(tmp_path / name, "w") as file:

@@ -1,9 +1,12 @@
 """The masks of a de-identified text laid over the original by character offsets: the one way there is, or none."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 LONGEST_SPAN = 200  # characters
+# Spans tried for one text before it is given up: a few seconds. A note needs some hundreds for each mask; beyond
+# this most of the text is masks, or the same few words.
+MOST_SPANS = 300_000
 DATE_WORDS = (
     "jan|january|feb|february|mar|march|apr|april|may|june?|july?|aug|august|sept?|september|oct|october|nov|november|"
     "dec|december|(?:mon|tues?|wed|wednes|thur?s?|fri|sat|satur|sun)(?:day)?|of|to|the|and|through|thru|early|mid|late"
@@ -18,9 +21,14 @@ SHAPES = {
 Span = tuple[int, int, str]
 
 
+class TooManyWays(Exception):
+    """The masks could stand in so many places that the search was given up."""
+
+
 def align(text: str, plains: Sequence[str], types: Sequence[str]) -> list[Span] | None:
     """The span (start, end, type) in `text` of each mask, or None where there is no alignment, or more than one.
 
+    Raises TooManyWays where the search would not end in reasonable time.
     plains: the segments around the masks, one more than there are types. Tried in turn, the first that fits decides:
     white space where the masked text has it, then anywhere; spans shaped as their types, then of any shape.
     """
@@ -42,6 +50,7 @@ def count_alignments(
     """
     characters, offsets = squeeze(text, with_blanks)
     segments = [squeeze(plain, with_blanks)[0] for plain in plains]
+    tried = 0
     ways: dict[int, tuple[int, tuple]] = {}
     if characters.startswith(segments[0]):
         ways[len(segments[0])] = (1, ())
@@ -51,6 +60,9 @@ def count_alignments(
         after: dict[int, tuple[int, tuple]] = {}
         for start, (count, path) in ways.items():
             for end in span_ends(characters, start, segment, is_last=i + 1 == len(types)):
+                tried += 1
+                if tried > MOST_SPANS:
+                    raise TooManyWays
                 span = fitting_span(text, offsets, start, end, needs_blank, shape)
                 if span:
                     known = after.get(end + len(segment), (0, ()))[0]
@@ -60,8 +72,8 @@ def count_alignments(
     spans: list[Span] = []
     while path:
         path, span = path
-        spans.insert(0, span)
-    return count, spans
+        spans.append(span)
+    return count, spans[::-1]
 
 
 def fitting_span(
@@ -87,8 +99,11 @@ def squeeze(text: str, with_blanks: bool) -> tuple[str, list[int]]:
     return "".join(" " if text[i].isspace() else text[i] for i in kept), kept
 
 
-def span_ends(characters: str, start: int, segment: str, is_last: bool) -> list[int]:
+def span_ends(characters: str, start: int, segment: str, is_last: bool) -> Iterator[int]:
     """The places after `start` where the next plain segment stands; the last one must end the text."""
-    farthest = min(len(characters) - len(segment), start + LONGEST_SPAN)
-    nearest = len(characters) - len(segment) if is_last else start + 1
-    return [end for end in range(max(nearest, start + 1), farthest + 1) if characters.startswith(segment, end)]
+    farthest = min(len(characters), start + LONGEST_SPAN + len(segment))
+    nearest = max(len(characters) - len(segment), start + 1) if is_last else start + 1
+    end = characters.find(segment, nearest, farthest)
+    while end >= 0:
+        yield end
+        end = characters.find(segment, end + 1, farthest)

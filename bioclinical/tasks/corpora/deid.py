@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bioclinical.errors import UserError
 from bioclinical.files import read_utf8
-from bioclinical.tasks.corpora.alignment import align
+from bioclinical.tasks.corpora.alignment import TooManyWays, align
 from bioclinical.tasks.example import Example
 from bioclinical.tasks.readers.brat import tag_covered_spans
 from bioclinical.tasks.splits import PAPER, Protocol, sklearn_split_70_15_15
@@ -58,13 +58,18 @@ class DeidReader:
             )
         oddities: Counter[str] = Counter()
         examples: list[Example] = []
-        excluded = []
+        excluded: list[str] = []
+        given_up: list[str] = []
         for (record_id, text), (masked_id, masked_text) in zip(texts, masked):
             if record_id != masked_id:
                 raise UserError(
                     f"'{masked_path}': record {masked_id} stands where '{text_path}' has record {record_id}"
                 )
-            tagged = (tag_strictly if protocol.is_strict else tag_record)(text, masked_text, oddities)
+            try:
+                tagged = (tag_strictly if protocol.is_strict else tag_record)(text, masked_text, oddities)
+            except TooManyWays:
+                given_up.append(record_id)
+                continue
             if tagged is None:
                 excluded.append(record_id)
                 continue
@@ -75,6 +80,9 @@ class DeidReader:
         warnings = counted(oddities)
         if excluded:
             warnings.append(f"{len(excluded)} record(s) without one sure alignment excluded: {', '.join(excluded)}")
+        if given_up:
+            ids = ", ".join(given_up)
+            warnings.append(f"{len(given_up)} record(s) excluded, whose masks could stand in too many places: {ids}")
         pattern = WORD_AND_PUNCTUATION_TOKENS if protocol.is_strict else WHITESPACE_TOKENS
         return RawData(protocol.split(examples, sklearn_split_70_15_15, (0.15, 0.15)), warnings, pattern)
 
@@ -122,7 +130,10 @@ def tag_record(text: str, masked: str, oddities: Counter[str]) -> tuple[list[str
 
 
 def tag_strictly(text: str, masked: str, oddities: Counter[str]) -> tuple[list[str], list[str]] | None:
-    """Words, punctuation and tags of one record; None where its masks cannot be laid over the text in one way only."""
+    """Words, punctuation and tags of one record; None where its masks cannot be laid over the text in one way only.
+
+    Raises TooManyWays where nobody can tell in reasonable time.
+    """
     pieces = MASK.split(masked)
     types = ["date" if DIGITS_MASK.fullmatch(mask.strip()) else mask_type(mask, oddities) for mask in pieces[1::2]]
     spans = align(text, pieces[::2], types)
