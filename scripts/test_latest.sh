@@ -10,8 +10,8 @@ if [ ! -x "$venv/bin/python" ]; then
 fi
 . "$venv/bin/activate"
 python -m pip install --quiet --disable-pip-version-check --upgrade torch torchvision transformers accelerate \
-    datasets scikit-learn seqeval pandas numpy matplotlib pyyaml omegaconf filelock tqdm pytest \
-    Brotli python-snappy zstd catalogue
+    datasets scikit-learn scipy seqeval rouge-score defusedxml pandas numpy matplotlib pyyaml omegaconf filelock psutil tqdm \
+    sentencepiece gensim pytest Brotli python-snappy zstd catalogue
 python -m pip install --quiet --disable-pip-version-check --no-deps mosaicml-streaming -e "$root"
 cd "$root"
 export HF_HUB_OFFLINE=1

@@ -27,7 +27,7 @@ from bioclinical.mds.index import INDEX
 from bioclinical.mds.journal import Journal
 from bioclinical.mds.outcome import Outcome
 from bioclinical.mds.settings import MdsSettings
-from bioclinical.mds.shards import SplitWriter
+from bioclinical.mds.shards import SplitWriter, keep_only
 from bioclinical.mds.stats_file import read_stats
 from bioclinical.mds.token_counts import append_once
 from bioclinical.mds.tokens import Encoder, choose_wrapping, tokenizer_sha256
@@ -88,24 +88,24 @@ class Conversion:
         with exclusive(self.lock_path, busy):
             outcome = self.finished_outcome()
             if outcome is None:
-                make_folder(self.work)
+                journal = self.open_journal()
                 try:
-                    outcome = self.convert(self.open_journal(), counts_file, workers, row_count)
+                    outcome = self.convert(journal, counts_file, workers, row_count)
                 except BaseException:
-                    self.tidy_up()
+                    self.tidy_up(journal)
                     raise
             remove(self.work)
         return outcome
 
-    def tidy_up(self) -> None:
-        """Leaves what the next run goes on from, the journal and the complete shards; without any, nothing."""
-        for name in ("shard", "stats"):
-            remove(self.work / name)
-        try:
-            journal = Journal.load(self.journal_path)
-        except ValueError:  # damaged: it may have had some
-            return
-        if journal is None or not any(journal.shards.values()):
+    def tidy_up(self, journal: Journal) -> None:
+        """Leaves what the next run goes on from, the complete shards and their journal; without any, nothing."""
+        for split, records in journal.shards.items():
+            keep_only(self.roots[split] / self.stem, records)
+        if any(journal.shards.values()):
+            remove(self.work / "shard")
+            remove(self.work / "stats")
+            journal.save()
+        else:
             remove(self.work)
 
     def stats_path(self, split: str) -> Path:
@@ -151,6 +151,7 @@ class Conversion:
                     f"'{folder}' holds something else than an interrupted conversion; choose another --out_dir, "
                     "or move it away"
                 )
+        make_folder(self.work)
         journal = Journal(self.journal_path, self.identity, {split: [] for split in self.roots})
         journal.save()
         return journal

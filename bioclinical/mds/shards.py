@@ -81,10 +81,7 @@ class SplitWriter:
             intact.append(record)
         self.records[:] = intact
         self.journal.save()
-        known = {stored(record.info)["basename"] for record in intact}
-        for path in self.folder.iterdir() if self.folder.is_dir() else ():
-            if path.name not in known:
-                remove(path)
+        keep_only(self.folder, intact)
 
     def add(self, row: int, samples: list[np.ndarray]) -> bool:
         """Adds the samples of the document in this row; True if it was chosen as a spot check."""
@@ -122,6 +119,16 @@ class SplitWriter:
         if self.records:
             infos = [record.info for record in self.records]
             write_text(self.folder / INDEX, json.dumps({"version": 2, "shards": infos}, sort_keys=True))
+
+
+def keep_only(folder: Path, records: list[ShardRecord]) -> None:
+    """Removes every file of a folder but these shards, and the folder itself where none is left."""
+    known = {stored(record.info)["basename"] for record in records}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name not in known:
+            remove(path)
+    if folder.is_dir() and not known:
+        folder.rmdir()
 
 
 @contextlib.contextmanager

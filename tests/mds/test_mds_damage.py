@@ -5,7 +5,7 @@ import json
 import pytest
 from mds_files import files_of, write_csv
 
-from bioclinical.mds import conversion
+from bioclinical.mds import conversion, shards
 from bioclinical.runtime import cores
 
 DAMAGES = {
@@ -85,6 +85,30 @@ def test_an_interruption_before_the_first_shard_leaves_nothing(convert, tmp_path
     monkeypatch.setattr(conversion.SplitWriter, "flush", stop)
     assert convert(write_csv(tmp_path / "notes.csv", notes[:50]))[0] == 130
     assert files_of(tmp_path / "out") == {}
+
+
+@pytest.mark.parametrize("stopped_at", [1, 2])
+def test_an_interruption_between_shard_and_journal_leaves_what_can_be_continued(
+    convert, tmp_path, notes, monkeypatch, stopped_at
+):
+    path = write_csv(tmp_path / "notes.csv", notes[:200])
+    assert convert(path, out="whole")[0] == 0
+    made = []
+
+    class Stopping(shards.ShardRecord):
+        def __init__(self, *arguments):
+            made.append(arguments)
+            if len(made) == stopped_at:
+                raise KeyboardInterrupt
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(shards, "ShardRecord", Stopping)
+    assert convert(path)[0] == 130
+    monkeypatch.undo()
+    left = set(files_of(tmp_path / "out"))
+    assert left == ({"notes/shard.00000.mds", ".notes.unfinished/journal"} if stopped_at == 2 else set())
+    assert convert(path)[0] == 0
+    assert files_of(tmp_path / "out" / "notes") == files_of(tmp_path / "whole" / "notes")
 
 
 @pytest.mark.parametrize("how", DAMAGES)
