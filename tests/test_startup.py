@@ -16,13 +16,13 @@ SCRIPTS = (
     "pretraining_resources/convert_dataset_to_mds.py", "pretraining_resources/merge_mds.py",
     "pretraining_resources/inspect_mds.py", "pretraining_resources/evaluate_mlm.py",
     "pretraining_resources/export_to_hf.py", "scripts/download_data.py", "scripts/make_sample_data.py",
-    "pretraining_resources/average_checkpoints.py", "scripts/quickstart_report.py", "bioclinical.predict", "bioclinical.results", "bioclinical.score",
+    "pretraining_resources/average_checkpoints.py", "pretraining_resources/swap_vocabulary.py",
+    "pretraining_resources/train_tokenizer.py", "scripts/run_parallel.py", "scripts/convert_benchmarks.py",
+    "scripts/quickstart_report.py", "bioclinical.predict", "bioclinical.results", "bioclinical.score",
     "bioclinical.tiny_models",
 )  # fmt: skip
 # Scripts that still import too much: to be emptied.
-SLOW = {
-    "main.py",
-}  # fmt: skip
+SLOW = {"main.py"}
 # argv, then what the script does with it; prints the exit code and the heavy modules that were imported.
 CALL = """
 import contextlib, io, runpy, sys
