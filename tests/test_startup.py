@@ -13,6 +13,7 @@ from bioclinical.mds.settings import check_compression
 HEAVY = ("torch", "transformers", "composer")
 SCRIPTS = (
     "main.py", "dataloader.py", "multiprocess_bench.py", "pretraining_resources/main.py",
+    "pretraining_resources/train_tokenizer.py", "pretraining_resources/swap_vocabulary.py",
     "pretraining_resources/convert_dataset_to_mds.py", "pretraining_resources/merge_mds.py",
     "pretraining_resources/inspect_mds.py", "pretraining_resources/evaluate_mlm.py",
     "pretraining_resources/export_to_hf.py", "scripts/download_data.py", "scripts/make_sample_data.py",
