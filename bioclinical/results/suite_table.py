@@ -93,6 +93,7 @@ def column(member: Member, all_measured: Sequence[Measured], suite: Suite) -> Co
         return found
     name = member.metric or measured[0].panel.official.name
     found.metric = measured[0].panel.metric(name)
+    found.notes += [f"{member.task}: {note}" for m in measured for note in m.notes if note.startswith("no interval")]
     if found.metric is None:
         found.notes.append(f"{member.task}: no result has the suite's score {name}")
         return found

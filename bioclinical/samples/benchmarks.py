@@ -9,7 +9,7 @@ from bioclinical.samples import clinical, documents, entities, pairs, relations
 from bioclinical.tasks.catalogue.entities import JNLPBA_TYPES
 
 CHEMPROT = ("@CHEMICAL$", "@GENE$")
-DDI = ("@DRUG$", "@DRUG$")
+DDI = {"verbs": relations.DDI_VERBS, "first": "@DRUG$", "second": "@DRUG$", "prefix": "DDI-Sample."}
 
 WRITERS: dict[str, Callable[[Path, random.Random], None]] = {
     "BC5CDR-chem": partial(entities.write_mtl, types=("Chemical",)),
@@ -32,8 +32,8 @@ WRITERS: dict[str, Callable[[Path, random.Random], None]] = {
     "ChemProt-BLURB": partial(
         relations.write_blurb, verbs=relations.CHEMPROT_VERBS, first=CHEMPROT[0], second=CHEMPROT[1]
     ),
-    "DDI-BLURB": partial(relations.write_blurb, verbs=relations.DDI_VERBS, first=DDI[0], second=DDI[1]),
-    "DDI-BLUE": partial(relations.write_blue, verbs=relations.DDI_VERBS, first=DDI[0], second=DDI[1]),
+    "DDI-BLURB": partial(relations.write_blurb, **DDI),
+    "DDI-BLUE": partial(relations.write_blue, **DDI),
     "GAD": relations.write_gad,
     "GAD-10fold": relations.write_folds,
     "EU-ADR": relations.write_folds,

@@ -29,17 +29,21 @@ def rows_of(rng: random.Random, count: int, verbs: dict[str, str], first: str, s
     return rows
 
 
-def write_blurb(folder: Path, rng: random.Random, verbs: dict[str, str], first: str, second: str) -> None:
-    """No header, nothing quoted."""
+def write_blurb(
+    folder: Path, rng: random.Random, verbs: dict[str, str], first: str, second: str, prefix: str = ""
+) -> None:
+    """No header, nothing quoted. prefix: of the ids."""
     for split, count in SIZES.items():
-        rows = rows_of(rng, count, verbs, first, second, f"DDI-Sample.{split}")
+        rows = rows_of(rng, count, verbs, first, second, f"{prefix}{split}")
         write_text(folder / f"{split}.tsv", "".join("\t".join(row) + "\n" for row in rows))
 
 
-def write_blue(folder: Path, rng: random.Random, verbs: dict[str, str], first: str, second: str) -> None:
-    """A header, minimal quoting."""
+def write_blue(
+    folder: Path, rng: random.Random, verbs: dict[str, str], first: str, second: str, prefix: str = ""
+) -> None:
+    """A header, minimal quoting. prefix: of the ids."""
     for split, count in SIZES.items():
-        rows = rows_of(rng, count, verbs, first, second, f"DDI-Sample.{split}")
+        rows = rows_of(rng, count, verbs, first, second, f"{prefix}{split}")
         text = io.StringIO()
         csv.writer(text, delimiter="\t", lineterminator="\n").writerows([["index", "sentence", "label"], *rows])
         write_text(folder / f"{split}.tsv", text.getvalue())
