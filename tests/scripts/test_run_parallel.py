@@ -35,6 +35,7 @@ def launcher(tmp_path):
     (tmp_path / "scripts").mkdir()
     for name in ("run_parallel.sh", "run_parallel.py"):
         shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts")
+    shutil.copy(ROOT / "dataloader.py", tmp_path)
     (tmp_path / "main.py").write_text(STAND_IN)
     environment = os.environ | {
         "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}",
@@ -118,3 +119,44 @@ def test_stopping_reaches_the_children(launcher, tmp_path, how):
 def test_bad_arguments(launcher, arguments, message):
     code, _, err = run(launcher, *arguments)
     assert code == 2 and message in err
+
+
+# Suites, models, folds
+
+TWO_MODELS = ("--model", "m", "--model", "n", "--seeds", "1,43")
+
+
+def test_a_suite_is_planned_whole_and_says_what_has_no_files(launcher, sample, tmp_path):
+    code, out, err = run(launcher, "--suite", "blurb", *TWO_MODELS, "--dry_run", "--data_dir", sample / "raw")
+    assert code == 0 and len(out.splitlines()) == 13 * 2 * 2 and all("--resume" in line for line in out.splitlines())
+    assert "52 runs of 13 task(s), 2 model(s), 2 seed(s), 1 at a time" in err
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "GAD").symlink_to(sample / "raw" / "GAD")
+    code, out, err = run(launcher, "--suite", "blurb", *TWO_MODELS, "--dry_run", "--data_dir", tmp_path / "raw")
+    assert len(out.splitlines()) == 4 and err.count("not in the plan: ") == 12
+
+
+def test_failures_of_a_suite_are_named_at_the_end_with_progress_before(launcher, tmp_path, sample):
+    for folder in ("GAD", "RQE"):
+        (tmp_path / "raw" / folder).parent.mkdir(exist_ok=True)
+        (tmp_path / "raw" / folder).symlink_to(sample / "raw" / folder)
+    code, out, err = run(launcher, "--suite", "blurb", *TWO_MODELS, "--data_dir", tmp_path / "raw", "fails")
+    assert code == 1 and "4 of 4 runs done (2 failed), 0:00:0" in out
+    assert "2 of 4 runs failed and 12 task(s) of the suite have no files" in err
+    assert "failed: GAD m seed 43" in err and "not run: PICO: " in err and "failed: GAD m seed 1" not in err
+
+
+def test_folds(launcher):
+    code, out, _ = run(launcher, "--dataset", "EU-ADR", "--model", "m", "--seed", "1", "--folds", "all", "--dry_run")
+    assert code == 0 and [f"--fold {fold} " in line for fold, line in enumerate(out.splitlines(), 1)] == [True] * 10
+    code, _, err = run(launcher, "--dataset", "EU-ADR", "--model", "m", "--folds", "2,11")
+    assert code == 2 and "fold 11 does not exist; EU-ADR has 1 to 10" in err
+    code, _, err = run(launcher, *BASE, "--folds", "all")
+    assert code == 2 and "--folds: ChemProt has no folds" in err
+
+
+def test_saved_models_of_a_suite_do_not_meet(launcher, sample):
+    arguments = ("--suite", "blurb", *TWO_MODELS, "--dry_run", "--data_dir", sample / "raw", "--save_model", "kept")
+    _, out, _ = run(launcher, *arguments)
+    folders = [line.split("--save_model ")[1].strip() for line in out.splitlines()]
+    assert len(set(folders)) == 52 and "kept/GAD/n/seed=43" in folders
