@@ -44,7 +44,7 @@ def test_page_of_a_suite(outputs, monkeypatch, capsys):
     """Of two tasks only, as each has figures of its own."""
     for folder in outputs.iterdir():
         if folder.is_dir() and folder.name in BLURB.tasks[2:]:
-            folder.rename(outputs / f".{folder.name}")
+            folder.rename(outputs.parent / f"aside-{folder.name}")
     page = outputs / "report.html"
     code, out, err = run_results(monkeypatch, capsys, outputs, "--suite", "blurb", "--html", page)
     assert code == 0 and "2 of 13 tasks" in out, err
