@@ -169,7 +169,7 @@ def test_two_processes_equal_one(recipe, overrides, tmp_path):
             "optimizer.weight_decay": 1e-5, "eval_loader.sequence_packing": "true"}  # fmt: skip
     run(recipe("roberta", "one", **same))
     two = subprocess.run(command(overrides("roberta", "two", **same), 2), cwd=ROOT / "pretraining_resources", text=True,
-                         capture_output=True, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
+                         capture_output=True, timeout=600, env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
     assert two.returncode == 0, two.stderr[-2000:]
     first, second = (load_checkpoint(tmp_path / name / "latest-rank0.pt").weights for name in ("one", "two"))
     for name, tensor in first.items():

@@ -66,7 +66,7 @@ def composer(processes: int, overrides: list[str], **options) -> subprocess.Comp
     command = [sys.executable, "-m", "composer.cli.launcher", "-n", str(processes), "main.py"]
     return subprocess.run(
         [*command, str(CONFIGS / "smoke" / "phase1.yaml"), *overrides], cwd=ROOT / "pretraining_resources",
-        capture_output=True, text=True, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"}, **options,
+        capture_output=True, text=True, timeout=600, env={**os.environ, "OMP_NUM_THREADS": "1"}, **options,
     )  # fmt: skip
 
 
