@@ -4,94 +4,61 @@ python main.py --dataset ChemProt --model answerdotai/ModernBERT-base [--seed 42
 """
 
 import argparse
-import contextlib
 import dataclasses
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
-
-from bioclinical.encoders import attention_choice
-from bioclinical.encoders.loading import load_model
-from bioclinical.encoders.source import Source, load_config, model_identity
+from bioclinical.arguments import at_least_zero, positive
+from bioclinical.encoders.attention_names import ATTENTION_CHOICES
+from bioclinical.encoders.stored import stored_encoder
 from bioclinical.errors import UserError, run_cli
-from bioclinical.files import make_folder, remove, write_json
-from bioclinical.finetuning.run import Outcome, finetune
-from bioclinical.finetuning.saved_model import TrainedFacts, check_target, save_model
+from bioclinical.finetuning.identity import identify
+from bioclinical.finetuning.saved_model import refuse_unsaved_model
 from bioclinical.finetuning.settings import Settings
-from bioclinical.finetuning.trainer import NonFiniteError
-from bioclinical.results.identity import Identity
-from bioclinical.results.store import Result, is_finished, read_result, write_result
-from bioclinical.runtime import machine, provenance
+from bioclinical.results.store import is_finished, store_label
 from bioclinical.tasks.example import SPLITS
 from bioclinical.tasks.loading import load_task
 from bioclinical.tasks.recipes import RECIPES, recipe_for
 from bioclinical.tasks.splits import PROTOCOLS, SPLIT_SEED, Protocol
 from bioclinical.tasks.task import Task, TaskData
-from bioclinical.text.tokenization import choose_max_length, load_tokenizer, require_padding
 from dataloader import get_task
 
-SCHEMA = 2  # of result files; 1, without the key: no official metric, `config` without settings at their default
-LARGEST_NUMBER = 2**32  # NumPy takes no larger seed
+LARGEST_SEED = 2**32 - 1  # of NumPy
 
 
 def main() -> None:
     args = parse_args(sys.argv[1:])
-    machine.use_one_gpu()
     settings = Settings(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Settings)})
-    source = Source(args.model, args.revision, args.trust_remote_code)
     task = get_task(args.dataset)
-    device = machine.choose_device()
-    dtype = machine.choose_precision(settings.precision, device.value)
-    config, tokenizer = load_config(source), load_tokenizer(source.name, **source.options)
-    require_padding(tokenizer, args.model)
-    if config.pad_token_id is None:
-        config.pad_token_id = tokenizer.pad_token_id
-    max_length, reason = choose_max_length(settings.max_length, tokenizer, config)
     data = load_task(task, Path(args.data_dir), protocol_of(args, task))
     data = limited(data, settings.limit)
     data.options(settings.options)  # unknown ones end here
     if fault := data.problem.pooling_fault(settings.pooling, data.splits["train"]):
         raise UserError(f"--pooling {settings.pooling}: {task.name} {fault}")
-    identity = identify(source, config, data, settings, max_length)
-    path = identity.path(Path(args.output_dir))
-    make_folder(path.parent)
-    with exclusive(path):
-        if not args.overwrite and is_finished(path):
-            refuse_unsaved_model(args.save_model)
-            store_label(path, args.model_label)
-            print("this run is finished already (--overwrite repeats it)")
-        else:
-            if args.save_model:
-                check_target(Path(args.save_model), Path(args.model), args.overwrite)
-            machine.seed_everything(settings.seed)
-            data.problem.configure(config, data.labels)
-            model, attention = load_model(
-                source, config, data.problem.auto_class, settings.attn, device.value, settings.precision
-            )
-            model = data.problem.adapt(model)
-            choices = {"device": device, "dtype": dtype, "attention": attention}
-            choices["max_length"] = machine.Choice(str(max_length), reason)
-            print_plan(data, choices)
-            result = new_result(args, identity, settings, data, choices) | {"parameters": model.num_parameters()}
-            train_and_store(args, settings, model, tokenizer, data, max_length, result, path)
+    path = None if args.overwrite else finished_run(args, settings, data)
+    if path is None:
+        from bioclinical.finetuning.experiment import run  # imports torch and transformers
+
+        path = run(args, settings, data)
+    else:
+        print("this run is finished already (--overwrite repeats it)")
     print(path)
 
 
-def identify(source: Source, config: PretrainedConfig, data: TaskData, settings: Settings, max_length: int) -> Identity:
-    """What decides this run's scores."""
-    return Identity(
-        dataset=data.task.name,
-        model=source.name,
-        model_sha256=model_identity(source, config),
-        raw_sha256=data.raw_sha256,
-        protocol=data.protocol,
-        settings=settings.identity() | {"max_length": max_length},
-        seed=settings.seed,
-    )
+def finished_run(args: argparse.Namespace, settings: Settings, data: TaskData) -> Path | None:
+    """The result of this run where it is finished and the encoder's files alone say so.
+
+    Raises UserError where a model was asked for that was not kept.
+    """
+    stored = stored_encoder(args.model, args.revision, settings.max_length)
+    if stored is None:
+        return None
+    path = identify(args.model, stored[0], data, settings, stored[1]).path(Path(args.output_dir))
+    if not is_finished(path):
+        return None
+    refuse_unsaved_model(args.save_model)
+    store_label(path, args.model_label)
+    return path
 
 
 def protocol_of(args: argparse.Namespace, task: Task) -> Protocol:
@@ -120,9 +87,8 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         "--wd", type=at_least_zero(float), default=default.wd, help="AdamW weight decay (default: 0.01)"
     )
     recipe.add_argument("--epochs", type=positive(int), default=default.epochs, help="default: 3")
-    recipe.add_argument(
-        "--seed", type=at_least_zero(int), default=default.seed, help="training seed (default: 42); splits stay"
-    )
+    seed = at_least_zero(int, LARGEST_SEED)
+    recipe.add_argument("--seed", type=seed, default=default.seed, help="training seed (default: 42); splits stay")
     recipe.add_argument(
         "--batch_size", type=positive(int), default=default.batch_size, help="examples a step (default: 16)"
     )
@@ -139,9 +105,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     recipe.add_argument("--recipe", choices=RECIPES, help="a published recipe's values in place of these defaults")
     recipe.add_argument("--protocol", choices=PROTOCOLS, help="default: paper, the published examples")
     recipe.add_argument("--fold", type=at_least_zero(int), metavar="K", help="one of a task's published folds")
-    recipe.add_argument(
-        "--split_seed", type=at_least_zero(int), default=SPLIT_SEED, help="of the strict protocol's split (default: 42)"
-    )
+    recipe.add_argument("--split_seed", type=seed, default=SPLIT_SEED, help="of the strict split (default: 42)")
     recipe.add_argument(
         "--pooling",
         choices=("head", "windows"),
@@ -160,7 +124,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     speed.add_argument(
         "--precision", choices=("fp32", "bf16"), default=default.precision, help="default: fp32 (TF32 on GPU)"
     )
-    speed.add_argument("--attn", choices=attention_choice.ATTENTION_CHOICES, default=default.attn, help="default: auto")
+    speed.add_argument("--attn", choices=ATTENTION_CHOICES, default=default.attn, help="default: auto")
     speed.add_argument("--group_by_length", action="store_true", help="batches of similar length: faster, other order")
     speed.add_argument("--limit", type=positive(int), help="first N examples of each split, for a quick try")
     files = parser.add_argument_group("files")
@@ -180,177 +144,9 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     return args
 
 
-def positive(number: type):
-    """An argparse type: a number above zero."""
-
-    def parse(text: str):
-        value = number(text)
-        if not 0 < value < LARGEST_NUMBER:
-            raise argparse.ArgumentTypeError(f"{text} is not above zero, or too large")
-        return value
-
-    parse.__name__ = f"positive {number.__name__}"
-    return parse
-
-
-def at_least_zero(number: type):
-    """An argparse type: zero or a positive number."""
-
-    def parse(text: str):
-        value = number(text)
-        if not 0 <= value < LARGEST_NUMBER:
-            raise argparse.ArgumentTypeError(f"{text} is below zero or too large")
-        return value
-
-    parse.__name__ = number.__name__
-    return parse
-
-
 def limited(data: TaskData, limit: int | None) -> TaskData:
     """The first N examples of each split."""
     return dataclasses.replace(data, splits={split: data.splits[split][:limit] for split in SPLITS})
-
-
-@contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Holds the run's lock; raises UserError where another process works on the same run."""
-    lock = FileLock(path.with_suffix(".lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(f"another process is working on this run ('{path}'); wait for it or change --seed") from error
-    try:
-        yield
-    finally:
-        lock.release()
-        remove(path.with_suffix(".lock"))
-
-
-def store_label(path: Path, label: str | None) -> None:
-    """A label is no setting: a finished run takes a new one."""
-    result = read_result(path)
-    if label and result.get("model_label") != label:
-        write_json(path, result | {"model_label": label})
-
-
-def refuse_unsaved_model(folder: str | None) -> None:
-    """A finished run keeps no weights, so a model asked for later needs the run again."""
-    if folder and not Path(folder).exists():
-        raise UserError(
-            f"this run is finished and its weights were not kept; add --overwrite to train again for '{folder}'"
-        )
-
-
-def print_plan(data: TaskData, choices: dict[str, machine.Choice]) -> None:
-    """What is about to run, and why so."""
-    print(
-        f"{data.task.name}: "
-        + ", ".join(f"{len(data.splits[split]):,} {split}" for split in SPLITS)
-        + f", protocol {data.protocol}"
-    )
-    for warning in data.warnings:
-        print(f"warning: {warning}")
-    for name, choice in choices.items():
-        print(f"{name}: {choice}")
-
-
-def new_result(
-    args: argparse.Namespace,
-    identity: Identity,
-    settings: Settings,
-    data: TaskData,
-    choices: dict[str, machine.Choice],
-) -> Result:
-    """The part of a result that is known before training."""
-    return {
-        "schema": SCHEMA,
-        "dataset": identity.dataset,
-        "model": identity.model,
-        "model_name": identity.model_name,
-        "model_label": args.model_label,
-        "revision": args.revision,
-        "protocol": identity.protocol,
-        "split_seed": args.split_seed,
-        "fold": args.fold,
-        "recipe": args.recipe,
-        "seed": identity.seed,
-        "status": "running",
-        "config": dataclasses.asdict(settings) | identity.settings,
-        "identity": {"model_sha256": identity.model_sha256, "raw_sha256": identity.raw_sha256, "group": identity.group},
-        "problem": data.task.problem,
-        "labels": list(data.labels),
-        "negative_label": data.task.negative_label,
-        "metric": data.metrics[0].name,
-        "selection_metric": data.selection_metric.name,
-        "metrics": {},
-        "warnings": data.warnings,
-        **{name: choice.value for name, choice in choices.items()},
-        "reasons": {name: choice.reason for name, choice in choices.items()},
-        "versions": provenance.installed_versions(),
-        "hardware": provenance.hardware(),
-        "git_commit": provenance.git_commit(),
-        "command": sys.argv,
-        "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-
-
-def train_and_store(
-    args: argparse.Namespace,
-    settings: Settings,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
-    data: TaskData,
-    max_length: int,
-    result: Result,
-    path: Path,
-) -> None:
-    """Runs, then writes the result and only then drops the checkpoints. A diverged run leaves a `failed` result."""
-    run_dir = path.with_suffix(".run")
-    try:
-        outcome = finetune(model, tokenizer, data, settings, max_length, run_dir, result["device"], args.resume)
-    except NonFiniteError as error:
-        write_result(path, result | {"status": "failed", "failure": str(error)}, predictions=[])
-        raise
-    write_result(path, result | finished_part(outcome), outcome.predictions)
-    if args.save_model:
-        facts = TrainedFacts(
-            dataset=data.task.name,
-            protocol=data.protocol,
-            problem=data.task.problem,
-            max_length=max_length,
-            token_pattern=data.token_pattern,
-            pooling=settings.pooling,
-            options=outcome.options,
-            texts=list(data.problem.texts(data.splits["train"][0])),
-        )
-        save_model(model, tokenizer, facts, Path(args.save_model))
-    remove(run_dir)
-    print_scores(outcome, data)
-
-
-def finished_part(outcome: Outcome) -> Result:
-    """The part of a result that a finished run adds."""
-    return {
-        "status": "finished",
-        "best_epoch": outcome.best_epoch,
-        "metrics": {"validation": outcome.validation, "test": outcome.test, "baseline": outcome.baseline},
-        "splits": outcome.sizes,
-        "times_s": {name: round(seconds, 3) for name, seconds in outcome.times_s.items()},
-        "train_tokens_per_s": round(outcome.train_tokens_per_s, 1),
-        "peak_memory_bytes": outcome.peak_memory_bytes,
-        "options": outcome.options,
-    }
-
-
-def print_scores(outcome: Outcome, data: TaskData) -> None:
-    """Test scores, fractions in percent."""
-    print(f"best epoch by validation {data.selection_metric.name}: {outcome.best_epoch:g}")
-    scored = [metric for metric in data.metrics if metric.name in outcome.test]
-    print("test: " + "  ".join(f"{metric.name} {metric.display(outcome.test[metric.name])}" for metric in scored))
-    counts = {k: v for k, v in outcome.test.items() if isinstance(v, int)}
-    if counts:
-        print("test: " + "  ".join(f"{name} {value:,}" for name, value in counts.items()))
-    print(f"training: {outcome.train_tokens_per_s:,.0f} tokens/s, {outcome.times_s['training_steps']:.0f} s of steps")
 
 
 if __name__ == "__main__":

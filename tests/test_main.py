@@ -261,9 +261,9 @@ def test_words_beyond_the_context_are_counted(run_main, common, tiny_model):
             ("--dataset", "cos", "--model", "MODEL", "--output_dir", "/dev/null/x"),
             "cannot create the folder '/dev/null/x",
         ),
-        (("--dataset", "cos", "--model", "MODEL", "--seed", "-1"), "argument --seed: -1 is below zero"),
+        (("--dataset", "cos", "--model", "MODEL", "--seed", "-1"), "argument --seed: -1 is not zero or above"),
         (("--dataset", "cos", "--model", "MODEL", "--lr", "inf"), "argument --lr: inf is not above zero, or too large"),
-        (("--dataset", "cos", "--model", "MODEL", "--wd", "nan"), "argument --wd: nan is below zero or too large"),
+        (("--dataset", "cos", "--model", "MODEL", "--wd", "nan"), "argument --wd: nan is not zero or above"),
         (("--dataset", "cos", "--model", "MODEL", "--epochs", "many"), "invalid positive int value: 'many'"),
         (
             ("configs/phase1/phase1_base.yaml",),

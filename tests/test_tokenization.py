@@ -3,7 +3,8 @@ from tokenizers import Regex, pre_tokenizers
 from transformers import AutoConfig, PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
-from bioclinical.text.tokenization import choose_max_length, context_limit, load_tokenizer, tokenizer_length
+from bioclinical.text.lengths import context_limit, stated_length
+from bioclinical.text.tokenization import choose_max_length, load_tokenizer
 from bioclinical.tiny_models import FAMILIES
 
 
@@ -42,14 +43,17 @@ def test_prefix_space_nested_in_a_sequence_is_found(tiny_model, tmp_path):
 
 def test_modernbert_real_tokenizer(real_data):
     tokenizer = load_tokenizer(real_data / "tokenizers" / "modernbert")
-    assert tokenizer.tokenize("patient has") == ["\u0120patient", "\u0120has"] and tokenizer_length(tokenizer) == 8192
+    assert (
+        tokenizer.tokenize("patient has") == ["\u0120patient", "\u0120has"]
+        and stated_length(tokenizer.model_max_length) == 8192
+    )
 
 
 def test_length_rule(tiny_model):
     tokenizer, config = load_tokenizer(tiny_model("bert")), AutoConfig.from_pretrained(tiny_model("bert"))
     assert choose_max_length(None, tokenizer, config)[0] == 512
     tokenizer.model_max_length = int(1e30)
-    assert tokenizer_length(tokenizer) == 512
+    assert stated_length(tokenizer.model_max_length) == 512
     config.max_position_embeddings = 128
     assert choose_max_length(None, tokenizer, config) == (
         128,

@@ -4,15 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import (
-    AutoConfig,
-    PretrainedConfig,
-)
+from transformers import AutoConfig, PretrainedConfig
 
+from bioclinical.encoders.stored import folder_identity, hub_identity
 from bioclinical.errors import UserError, first_line
-from bioclinical.files import sha256_of_file, sha256_of_json
-
-IDENTITY_FILES = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model", "*.py")
 
 
 @dataclass(frozen=True)
@@ -54,6 +49,5 @@ def model_identity(source: Source, config: PretrainedConfig) -> str:
     """Hash of a folder's content, or of a hub id with its commit."""
     folder = Path(source.name)
     if folder.is_dir():
-        files = sorted(path for pattern in IDENTITY_FILES for path in folder.glob(pattern))
-        return sha256_of_json({path.name: sha256_of_file(path) for path in files})
-    return sha256_of_json([source.name, getattr(config, "_commit_hash", None) or source.revision or "main"])
+        return folder_identity(folder)
+    return hub_identity(source.name, getattr(config, "_commit_hash", None) or source.revision or "main")

@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
-from bioclinical.text.tokenization import OFFSET_POSITION_FAMILIES
+from bioclinical.text.lengths import OFFSET_POSITION_FAMILIES
 from bioclinical.text.vocabulary_match import Match
 
 TABLE_MULTIPLE = 64  # matrix units like it; the tokenizer keeps its own length

@@ -88,6 +88,14 @@ def check_target(folder: Path, model: Path, overwrite: bool) -> None:
     remove(probe)
 
 
+def refuse_unsaved_model(folder: str | None) -> None:
+    """A finished run keeps no weights: raises UserError where a model is asked for later."""
+    if folder and not Path(folder).exists():
+        raise UserError(
+            f"this run is finished and its weights were not kept; add --overwrite to train again for '{folder}'"
+        )
+
+
 def is_saved_model(folder: Path) -> bool:
     """Whether a folder holds a model with its tokenizer and nothing else."""
     files = list(folder.iterdir()) if folder.is_dir() else []

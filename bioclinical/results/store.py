@@ -55,3 +55,10 @@ def read_predictions(result: Result) -> list[dict[str, Any]]:
 def is_finished(path: Path) -> bool:
     """Whether a run's result stands there, complete."""
     return path.exists() and read_result(path)["status"] == "finished"
+
+
+def store_label(path: Path, label: str | None) -> None:
+    """A label is no setting: a finished run takes a new one."""
+    result = read_result(path)
+    if label and result.get("model_label") != label:
+        write_json(path, result | {"model_label": label})

@@ -16,7 +16,8 @@ from bioclinical.runtime.choice import Choice, Device
 from bioclinical.speed.job import Job
 from bioclinical.speed.request import Request
 from bioclinical.speed.workloads import Workload, choose_published, from_texts, published
-from bioclinical.text.tokenization import context_limit, load_tokenizer
+from bioclinical.text.lengths import context_limit
+from bioclinical.text.tokenization import load_tokenizer
 
 DEVICE_DTYPES = {"cpu": ("fp32", "bf16"), "mps": ("fp32", "fp16"), "cuda": ("fp32", "fp16")}
 

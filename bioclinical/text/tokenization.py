@@ -6,12 +6,7 @@ from tokenizers import Regex, normalizers
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError, first_line
-
-# Published rule: a stated limit of this size or more is a placeholder for "none stated".
-UNSTATED_LENGTH = 10_000
-LENGTH_IF_UNSTATED = 512
-# These families number their positions from padding_idx + 1, so that many position embeddings are never used.
-OFFSET_POSITION_FAMILIES = ("roberta", "xlm-roberta", "camembert", "longformer", "mpnet")
+from bioclinical.text.lengths import chosen_length, context_limit, stated_length
 
 
 def load_tokenizer(
@@ -75,34 +70,12 @@ def require_padding(tokenizer: PreTrainedTokenizerFast, name: str | Path) -> Non
     print(f"padding: {tokenizer.eos_token}, the end of a text; '{name}' has no token for it, and none is added")
 
 
-def tokenizer_length(tokenizer: PreTrainedTokenizerFast) -> int:
-    """Published rule for the maximum length in tokens: what the tokenizer states, or 512 if it states none."""
-    stated = tokenizer.model_max_length
-    return stated if stated < UNSTATED_LENGTH else LENGTH_IF_UNSTATED
-
-
-def context_limit(config: PretrainedConfig) -> int | None:
-    """How many tokens, special ones included, the model's positions allow; None if they are relative."""
-    if not getattr(config, "position_biased_input", True):
-        return None
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions and config.model_type in OFFSET_POSITION_FAMILIES:
-        return positions - (1 if config.pad_token_id is None else config.pad_token_id) - 1
-    return positions
-
-
 def choose_max_length(
     requested: int | None, tokenizer: PreTrainedTokenizerFast, config: PretrainedConfig
 ) -> tuple[int, str]:
     """The maximum length in tokens and its reason. Raises UserError where the model has fewer positions."""
-    limit = context_limit(config)
-    if requested is not None:
-        length, reason = requested, "asked for"
-    elif limit and limit < tokenizer_length(tokenizer):
-        stated = tokenizer_length(tokenizer)
-        length, reason = limit, f"the model has {limit} positions, fewer than its tokenizer states ({stated})"
-    else:
-        length, reason = tokenizer_length(tokenizer), "published rule: the tokenizer's limit, or 512 if unstated"
+    limit, stated = context_limit(config), stated_length(tokenizer.model_max_length)
+    length, reason = chosen_length(requested, stated, limit)
     smallest = tokenizer.num_special_tokens_to_add() + 1
     if length < smallest or (limit and length > limit):
         allowed = f"{smallest} to {limit}" if limit else f"{smallest} or more"

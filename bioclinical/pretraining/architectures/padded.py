@@ -38,7 +38,7 @@ from bioclinical.pretraining.compute import Compute
 from bioclinical.pretraining.data.rows import Row
 from bioclinical.pretraining.recipe import schema
 from bioclinical.runtime.choice import Choice
-from bioclinical.text.tokenization import OFFSET_POSITION_FAMILIES, context_limit
+from bioclinical.text.lengths import OFFSET_POSITION_FAMILIES, context_limit
 
 # A group ends before a document shorter than this share of its longest: at most a quarter of a group is padding.
 SIMILAR = 0.75

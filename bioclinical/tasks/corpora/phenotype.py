@@ -4,8 +4,6 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from bioclinical.errors import UserError
 from bioclinical.files import invalid_utf8_message
 from bioclinical.tasks.splits import PAPER, Protocol, split_70_10_20
@@ -93,6 +91,8 @@ def read_csv(path: Path, columns: list[str], chunksize: int | None = None):
 
     Raises UserError naming missing columns, bad bytes or broken rows.
     """
+    import pandas as pd  # slow to import
+
     options = {"dtype": str, "keep_default_na": False, "na_filter": False, "index_col": False, "encoding": "utf-8"}
     try:
         require_columns(path, list(pd.read_csv(path, nrows=0, **options).columns), columns)
@@ -104,6 +104,8 @@ def read_csv(path: Path, columns: list[str], chunksize: int | None = None):
 
 def checked_chunks(path: Path, chunks, columns: list[str]):
     """Passes chunks on, with the parser's errors turned into sentences."""
+    import pandas as pd  # slow to import
+
     try:
         with chunks:
             for chunk in chunks:
@@ -114,6 +116,8 @@ def checked_chunks(path: Path, chunks, columns: list[str]):
 
 def csv_error(path: Path, error: Exception) -> UserError:
     """The sentence for a file that pandas cannot parse; its own message may quote cells, so it is not passed on."""
+    import pandas as pd  # slow to import
+
     if isinstance(error, UnicodeDecodeError):
         return UserError(invalid_utf8_message(path))
     if isinstance(error, pd.errors.EmptyDataError):

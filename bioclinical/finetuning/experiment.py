@@ -1,0 +1,174 @@
+"""One experiment of main.py: load the encoder, train unless that was done already, write one result."""
+
+import argparse
+import dataclasses
+import sys
+import time
+from pathlib import Path
+
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from bioclinical.encoders.loading import load_model
+from bioclinical.encoders.source import Source, load_config, model_identity
+from bioclinical.files import exclusive, remove
+from bioclinical.finetuning.identity import identify
+from bioclinical.finetuning.run import Outcome, finetune
+from bioclinical.finetuning.saved_model import TrainedFacts, check_target, refuse_unsaved_model, save_model
+from bioclinical.finetuning.settings import Settings
+from bioclinical.finetuning.trainer import NonFiniteError
+from bioclinical.results.identity import Identity
+from bioclinical.results.store import Result, is_finished, store_label, write_result
+from bioclinical.runtime import machine, provenance
+from bioclinical.runtime.choice import Choice
+from bioclinical.tasks.example import SPLITS
+from bioclinical.tasks.task import TaskData
+from bioclinical.text.tokenization import choose_max_length, load_tokenizer, require_padding
+
+SCHEMA = 2  # of result files; 1, without the key: no official metric, `config` without settings at their default
+
+
+def run(args: argparse.Namespace, settings: Settings, data: TaskData) -> Path:
+    """The result's file. args: main.py's. Raises UserError where the encoder cannot be used or the run is taken."""
+    machine.use_one_gpu()
+    source = Source(args.model, args.revision, args.trust_remote_code)
+    choices: dict[str, Choice] = {"device": machine.choose_device()}
+    device = choices["device"].value
+    choices["dtype"] = machine.choose_precision(settings.precision, device)
+    config, tokenizer = load_config(source), load_tokenizer(source.name, **source.options)
+    require_padding(tokenizer, args.model)
+    if config.pad_token_id is None:
+        config.pad_token_id = tokenizer.pad_token_id
+    max_length, reason = choose_max_length(settings.max_length, tokenizer, config)
+    identity = identify(source.name, model_identity(source, config), data, settings, max_length)
+    path = identity.path(Path(args.output_dir))
+    busy = f"another process is working on this run ('{path}'); wait for it or change --seed"
+    with exclusive(path.with_suffix(".lock"), busy):
+        if not args.overwrite and is_finished(path):
+            refuse_unsaved_model(args.save_model)
+            store_label(path, args.model_label)
+            print("this run is finished already (--overwrite repeats it)")
+            return path
+        if args.save_model:
+            check_target(Path(args.save_model), Path(args.model), args.overwrite)
+        machine.seed_everything(settings.seed)
+        data.problem.configure(config, data.labels)
+        model, choices["attention"] = load_model(
+            source, config, data.problem.auto_class, settings.attn, device, settings.precision
+        )
+        choices["max_length"] = Choice(str(max_length), reason)
+        print_plan(data, choices)
+        result = new_result(args, identity, settings, data, choices) | {"parameters": model.num_parameters()}
+        train_and_store(args, settings, data.problem.adapt(model), tokenizer, data, max_length, result, path)
+    return path
+
+
+def print_plan(data: TaskData, choices: dict[str, Choice]) -> None:
+    """What is about to run, and why so."""
+    print(
+        f"{data.task.name}: "
+        + ", ".join(f"{len(data.splits[split]):,} {split}" for split in SPLITS)
+        + f", protocol {data.protocol}"
+    )
+    for warning in data.warnings:
+        print(f"warning: {warning}")
+    for name, choice in choices.items():
+        print(f"{name}: {choice}")
+
+
+def new_result(
+    args: argparse.Namespace,
+    identity: Identity,
+    settings: Settings,
+    data: TaskData,
+    choices: dict[str, Choice],
+) -> Result:
+    """The part of a result that is known before training."""
+    return {
+        "schema": SCHEMA,
+        "dataset": identity.dataset,
+        "model": identity.model,
+        "model_name": identity.model_name,
+        "model_label": args.model_label,
+        "revision": args.revision,
+        "protocol": identity.protocol,
+        "split_seed": args.split_seed,
+        "fold": args.fold,
+        "recipe": args.recipe,
+        "seed": identity.seed,
+        "status": "running",
+        "config": dataclasses.asdict(settings) | identity.settings,
+        "identity": {"model_sha256": identity.model_sha256, "raw_sha256": identity.raw_sha256, "group": identity.group},
+        "problem": data.task.problem,
+        "labels": list(data.labels),
+        "negative_label": data.task.negative_label,
+        "metric": data.metrics[0].name,
+        "selection_metric": data.selection_metric.name,
+        "metrics": {},
+        "warnings": data.warnings,
+        **{name: choice.value for name, choice in choices.items()},
+        "reasons": {name: choice.reason for name, choice in choices.items()},
+        "versions": provenance.installed_versions(),
+        "hardware": provenance.hardware(),
+        "git_commit": provenance.git_commit(),
+        "command": sys.argv,
+        "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def train_and_store(
+    args: argparse.Namespace,
+    settings: Settings,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    data: TaskData,
+    max_length: int,
+    result: Result,
+    path: Path,
+) -> None:
+    """Runs, then writes the result and only then drops the checkpoints. A diverged run leaves a `failed` result."""
+    run_dir = path.with_suffix(".run")
+    try:
+        outcome = finetune(model, tokenizer, data, settings, max_length, run_dir, result["device"], args.resume)
+    except NonFiniteError as error:
+        write_result(path, result | {"status": "failed", "failure": str(error)}, predictions=[])
+        raise
+    write_result(path, result | finished_part(outcome), outcome.predictions)
+    if args.save_model:
+        facts = TrainedFacts(
+            dataset=data.task.name,
+            protocol=data.protocol,
+            problem=data.task.problem,
+            max_length=max_length,
+            token_pattern=data.token_pattern,
+            pooling=settings.pooling,
+            options=outcome.options,
+            texts=list(data.problem.texts(data.splits["train"][0])),
+        )
+        save_model(model, tokenizer, facts, Path(args.save_model))
+    remove(run_dir)
+    print_scores(outcome, data)
+
+
+def finished_part(outcome: Outcome) -> Result:
+    """The part of a result that a finished run adds."""
+    return {
+        "status": "finished",
+        "best_epoch": outcome.best_epoch,
+        "metrics": {"validation": outcome.validation, "test": outcome.test, "baseline": outcome.baseline},
+        "splits": outcome.sizes,
+        "times_s": {name: round(seconds, 3) for name, seconds in outcome.times_s.items()},
+        "train_tokens_per_s": round(outcome.train_tokens_per_s, 1),
+        "peak_memory_bytes": outcome.peak_memory_bytes,
+        "options": outcome.options,
+    }
+
+
+def print_scores(outcome: Outcome, data: TaskData) -> None:
+    """Test scores, fractions in percent."""
+    print(f"best epoch by validation {data.selection_metric.name}: {outcome.best_epoch:g}")
+    scored = [metric for metric in data.metrics if metric.name in outcome.test]
+    print("test: " + "  ".join(f"{metric.name} {metric.display(outcome.test[metric.name])}" for metric in scored))
+    counts = {k: v for k, v in outcome.test.items() if isinstance(v, int)}
+    if counts:
+        print("test: " + "  ".join(f"{name} {value:,}" for name, value in counts.items()))
+    print(f"training: {outcome.train_tokens_per_s:,.0f} tokens/s, {outcome.times_s['training_steps']:.0f} s of steps")
