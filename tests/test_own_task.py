@@ -1,4 +1,4 @@
-"""The README's "Add your own task" entries, put into a copy of dataloader.py and run through main.py."""
+"""The entries of docs/adding_a_task.md, put into a copy of dataloader.py and run through main.py."""
 
 import json
 import shutil
@@ -11,22 +11,24 @@ from repository import ROOT
 DRIVER = """
 import sys
 import main
-for name in ("MyNotes", "MyEntities", "MyTags"):
+for name in ("MyNotes", "MyPairs", "MyEntities", "MyTags"):
     sys.argv = ["main.py", "--dataset", name, *ARGUMENTS]
     main.main()
 """
 
 
-def readme_entries() -> str:
-    section = (ROOT / "README.md").read_text().split("## Add your own task\n", 1)[1]
-    return section.split("```python\n", 1)[1].split("```", 1)[0]
+def entries_of_the_page() -> str:
+    page = (ROOT / "docs" / "adding_a_task.md").read_text(encoding="utf-8")
+    return page.split("```python\n", 1)[1].split("```", 1)[0]
 
 
 def write_files(raw: Path) -> None:
-    for folder in ("MyNotes", "MyEntities", "MyTags"):
+    for folder in ("MyNotes", "MyPairs", "MyEntities", "MyTags"):
         (raw / folder).mkdir(parents=True)
     rows = "".join(f'"note {i}, with a\nline break",{("acute", "chronic")[i % 2]}\n' for i in range(20))
     (raw / "MyNotes" / "notes.csv").write_text("text,diagnosis\n" + rows)
+    pairs = "".join(f"pain in the chest,pain in the {('chest', 'foot')[i % 2]},{4 - 3 * (i % 2)}\n" for i in range(20))
+    (raw / "MyPairs" / "pairs.csv").write_text("first,second,similarity\n" + pairs)
     for i in range(20):
         (raw / "MyEntities" / f"doc{i}.txt").write_text(f"Took aspirin, {i} mg.")
         (raw / "MyEntities" / f"doc{i}.ann").write_text("T1\tDrug 5 12\taspirin\n")
@@ -34,11 +36,11 @@ def write_files(raw: Path) -> None:
         (raw / "MyTags" / f"{name}.tsv").write_text("Took\tO\naspirin\tB-Drug\n\nNo\tO\ndrugs\tO\n")
 
 
-def test_entries_of_the_readme_run(tmp_path, tiny_model):
+def test_entries_of_the_page_run(tmp_path, tiny_model):
     source = (ROOT / "dataloader.py").read_text()
     registry_end = "\n]\n\n\ndef get_task"
     assert source.count(registry_end) == 1
-    (tmp_path / "dataloader.py").write_text(source.replace(registry_end, "\n" + readme_entries() + registry_end[1:]))
+    (tmp_path / "dataloader.py").write_text(source.replace(registry_end, "\n" + entries_of_the_page() + registry_end[1:]))
     shutil.copy(ROOT / "main.py", tmp_path)
     write_files(tmp_path / "raw")
     arguments = [
@@ -56,4 +58,4 @@ def test_entries_of_the_readme_run(tmp_path, tiny_model):
     assert run.returncode == 0, run.stderr
     results = [json.loads(path.read_text()) for path in tmp_path.glob("outputs/*/*/seed=42_????????.json")]
     labels = {result["dataset"]: result["labels"] for result in results}
-    assert labels == {"MyNotes": ["acute", "chronic"], "MyEntities": ["B-Drug", "O"], "MyTags": ["B-Drug", "O"]}
+    assert labels == {"MyNotes": ["acute", "chronic"], "MyPairs": [], "MyEntities": ["B-Drug", "O"], "MyTags": ["B-Drug", "O"]}
