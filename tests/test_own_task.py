@@ -40,7 +40,9 @@ def test_entries_of_the_page_run(tmp_path, tiny_model):
     source = (ROOT / "dataloader.py").read_text()
     registry_end = "\n]\n\n\ndef get_task"
     assert source.count(registry_end) == 1
-    (tmp_path / "dataloader.py").write_text(source.replace(registry_end, "\n" + entries_of_the_page() + registry_end[1:]))
+    (tmp_path / "dataloader.py").write_text(
+        source.replace(registry_end, "\n" + entries_of_the_page() + registry_end[1:])
+    )
     shutil.copy(ROOT / "main.py", tmp_path)
     write_files(tmp_path / "raw")
     arguments = [
@@ -58,4 +60,9 @@ def test_entries_of_the_page_run(tmp_path, tiny_model):
     assert run.returncode == 0, run.stderr
     results = [json.loads(path.read_text()) for path in tmp_path.glob("outputs/*/*/seed=42_????????.json")]
     labels = {result["dataset"]: result["labels"] for result in results}
-    assert labels == {"MyNotes": ["acute", "chronic"], "MyPairs": [], "MyEntities": ["B-Drug", "O"], "MyTags": ["B-Drug", "O"]}
+    assert labels == {
+        "MyNotes": ["acute", "chronic"],
+        "MyPairs": [],
+        "MyEntities": ["B-Drug", "O"],
+        "MyTags": ["B-Drug", "O"],
+    }
