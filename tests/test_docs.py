@@ -74,7 +74,7 @@ def test_the_readme_can_be_read():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_lines_fit_and_links_lead_somewhere(page):
     text = page.read_text(encoding="utf-8")
-    long = [n for n, line in enumerate(text.splitlines(), start=1) if len(line) > LONGEST_LINE and line[:1] != "|"]
+    long = [n for n, line in enumerate(text.splitlines(), start=1) if len(line) > LONGEST_LINE and "|" not in line[:3]]
     assert not long, f"lines over {LONGEST_LINE} characters: {long}"
     broken = [
         target
