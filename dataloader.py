@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from bioclinical.arguments import at_least_zero
 from bioclinical.errors import RunFailed, UserError, run_cli
 from bioclinical.files import atomic_path
+from bioclinical.problems.label_names import is_printable
 from bioclinical.tasks.catalogue import BENCHMARK_TASKS, relations
 from bioclinical.tasks.corpora import cos, deid, phenotype, social_history
 from bioclinical.tasks.example import SPLITS
@@ -120,7 +122,9 @@ def parse_args() -> argparse.Namespace:
     what.add_argument("--check", metavar="SUITE", help="read what is there and compare counts with the published ones")
     parser.add_argument("--data_dir", default="data/raw", help="folder of the raw files' folders (default: data/raw)")
     parser.add_argument("--protocol", choices=PROTOCOLS, default="paper", help="default: paper, the published examples")
-    parser.add_argument("--split_seed", type=int, default=SPLIT_SEED, help="of the strict split (default: 42)")
+    parser.add_argument(
+        "--split_seed", type=at_least_zero(int), default=SPLIT_SEED, help="of the strict split (default: 42)"
+    )
     parser.add_argument("--fold", type=int, metavar="K", help="one of a task's published folds")
     parser.add_argument("--dump", metavar="FILE.jsonl", help="write every example, its text included, as JSON lines")
     return parser.parse_args()
@@ -140,16 +144,24 @@ def print_summary(data: TaskData) -> None:
     print(f"{data.task.name}  protocol={data.protocol}  raw files sha256={data.raw_sha256[:16]}")
     problem = data.problem
     counts = [problem.counts(data.splits[split], data.labels) for split in SPLITS]
-    width = max(len(name) for name in counts[0]) + 2
+    names = {name: row_name(data, name, sum(int(count[name]) for count in counts)) for name in counts[0]}
+    width = max(map(len, names.values())) + 2
     print("".ljust(width) + "".join(split.rjust(12) for split in SPLITS))
     print("examples".ljust(width) + "".join(f"{len(data.splits[split]):12,}" for split in SPLITS))
     for name in counts[0]:
-        print(name.ljust(width) + "".join(f"{count[name]:12,.{decimals(count[name])}f}" for count in counts))
+        print(names[name].ljust(width) + "".join(f"{count[name]:12,.{decimals(count[name])}f}" for count in counts))
     for name, quantile in (("median", 0.5), ("95 %", 0.95), ("longest", 1.0)):
         lengths = [np.quantile([problem.length(e) for e in data.splits[split]], quantile) for split in SPLITS]
         print(f"{problem.length_unit}, {name}".ljust(width) + "".join(f"{value:12,.0f}" for value in lengths))
     for warning in data.warnings:
         print(f"warning: {warning}")
+
+
+def row_name(data: TaskData, name: str, count: int) -> str:
+    """What a row is called: labels collected from the data that may be text have a number instead of their name."""
+    if data.task.labels is not None or name not in data.labels or is_printable(name, count):
+        return name
+    return f"label {data.labels.index(name) + 1} ({len(name)} characters)"
 
 
 def decimals(number: float) -> int:

@@ -7,18 +7,24 @@ from typing import Any
 # Labels collected from data beyond this are taken for text that stands in the wrong column.
 MOST_LABELS = 500
 LONGEST_LABEL = 80
+LABEL_WORD = r"[\w.:/+&()-]{1,30}"
 LABEL_NUMBERS = re.compile(r"LABEL_\d+")  # what transformers calls labels that have no names
 
 
-def shown(label: str) -> str:
-    """A label as it may be printed: what could be a piece of a note is only measured."""
-    return f"'{label}'" if re.fullmatch(r"\S{1,40}", label) else f"of {len(label)} characters"
+def measured(label: str) -> str:
+    """What may be said of a label that could be a piece of a note, because it stands in the wrong column."""
+    return f"of {len(label)} characters (not shown: it may be text)"
+
+
+def is_printable(label: str, count: int) -> bool:
+    """Whether a label collected from data looks like one: at most three short words, and found several times."""
+    return count > 1 and re.fullmatch(rf"{LABEL_WORD}( {LABEL_WORD}){{0,2}}", label) is not None
 
 
 def unknown(what: str, found: set[str], labels: Sequence[str]) -> str | None:
     """The sentence for labels (or tags) outside the list; None where there are none."""
     others = found - set(labels)
-    return f"unknown {what} {shown(min(others))}; allowed: {', '.join(labels)}" if others else None
+    return f"unknown {what} {measured(min(others))}; allowed: {', '.join(labels)}" if others else None
 
 
 def name_labels(config: Any, labels: Sequence[str], problem_type: str | None) -> None:

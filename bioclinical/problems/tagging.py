@@ -11,7 +11,7 @@ from bioclinical.metrics.entities import entity_details, entity_metrics
 from bioclinical.metrics.metric import Metric, Prediction
 from bioclinical.metrics.words import WordMacroF1
 from bioclinical.problems.encoding import EXAMPLE_INDEX, Coder, EncodedSplit, Feature, cut_examples, require_tokens
-from bioclinical.problems.label_names import name_labels, shown, unknown
+from bioclinical.problems.label_names import measured, name_labels, unknown
 from bioclinical.problems.problem import Answer, Problem, identity
 from bioclinical.tasks.example import Example
 from bioclinical.text.labels import IGNORED_LABEL
@@ -48,7 +48,7 @@ class Tagging(Problem):
 
     def label_fault(self, labels: tuple[str, ...]) -> str | None:
         odd = [tag for tag in labels if not re.fullmatch(r"O|[BI](-\S+)?", tag)]
-        return f"{shown(odd[0])} is no BIO tag (O, B-type, I-type); is it the last column?" if odd else None
+        return f"a tag {measured(odd[0])} is no BIO tag (O, B-type, I-type); is it the last column?" if odd else None
 
     def counts(self, examples: Sequence[Example], labels: tuple[str, ...]) -> dict[str, float]:
         counted = Counter(tag for example in examples for tag in example["tags"])

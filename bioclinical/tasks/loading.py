@@ -15,6 +15,7 @@ from bioclinical import problems
 from bioclinical.errors import UserError
 from bioclinical.files import make_folder, sha256_of_file, sha256_of_json, write_json, write_text
 from bioclinical.problems import Problem
+from bioclinical.problems.label_names import is_printable
 from bioclinical.tasks.example import SPLITS, Example
 from bioclinical.tasks.published import refuse_another_release
 from bioclinical.tasks.splits import PAPER, Protocol
@@ -131,9 +132,7 @@ def checked(task: Task, raw: RawData) -> RawData:
             raise UserError(f"{task.name}: {fault}")
         untrained = set(labels) - problem.labels_in(raw.splits["train"])
         if untrained:
-            raw.warnings.append(
-                f"label(s) that never occur in training and can only be missed: {', '.join(sorted(untrained))}"
-            )
+            raw.warnings.append(untrained_labels(problem, raw, labels, untrained))
     repeated = Counter(example["id"] for split in SPLITS for example in raw.splits[split])
     duplicates = sum(count - 1 for count in repeated.values())
     if duplicates:
@@ -148,6 +147,15 @@ def checked(task: Task, raw: RawData) -> RawData:
         refuse_another_release(task.name, task.published, raw.splits)
     splits = {split: [without_place(problem.prepared(example)) for example in raw.splits[split]] for split in SPLITS}
     return replace(raw, splits=splits)
+
+
+def untrained_labels(problem: Problem, raw: RawData, labels: tuple[str, ...], untrained: set[str]) -> str:
+    """The warning about labels that only the other splits have; those that may be text are counted."""
+    counts = problem.counts([problem.prepared(one) for split in SPLITS for one in raw.splits[split]], labels)
+    names = sorted(label for label in untrained if is_printable(label, int(counts[label])))
+    if len(names) < len(untrained):
+        names.append(f"{len(untrained) - len(names)} more (not shown: they may be text)")
+    return f"label(s) that never occur in training and can only be missed: {', '.join(names)}"
 
 
 def without_place(example: Example) -> Example:

@@ -63,7 +63,7 @@ def test_offsets_index_the_text_whatever_the_white_space(space):
     "annotations, message",
     [
         ("T1\tDrug 0 99\tx\n", "outside the text of 5 characters"),
-        ("T1\tLivingSituation 0 3\tabc\n", "type 'LivingSituation' is not in the task's list"),
+        ("T1\tLivingSituation 0 3\tabc\n", "a type of 15 characters"),
         ("T1\tDrug 3 3\tx\n", "empty or runs backwards"),
         ("T1 Drug 0 3 abc\n", "not a brat annotation"),
         ("T1\tDrug 0\tabc\n", "not a brat annotation"),

@@ -21,7 +21,7 @@ from bioclinical.tasks.readers.conll import ConllReader
 from bioclinical.tasks.readers.delimited import DelimitedReader
 from bioclinical.tasks.splits import sklearn_split_70_15_15, split_70_10_20, split_70_15_15
 from bioclinical.tasks.task import Task
-from dataloader import TASKS, get_task
+from dataloader import TASKS, get_task, print_summary
 
 NAMES = ["Phenotype", "ChemProt", "DEID", "COS", "SocialHistory"]
 
@@ -118,7 +118,11 @@ def write_csvs(tmp_path, train="t,l\nhello,x\n", encoding="utf-8"):
 @pytest.mark.parametrize(
     "train, encoding, message",
     [
-        ("t,l\nhello,z\n", "utf-8", "a.csv' line 2: unknown label 'z'; allowed: x, y"),
+        (
+            "t,l\nhello,z\n",
+            "utf-8",
+            "a.csv' line 2: unknown label of 1 characters .not shown: it may be text.; allowed: x, y",
+        ),
         ("t,l\nhello,\n", "utf-8", "line 2: the column 'l' is empty"),
         ("t,l\nhello\n", "utf-8", "line 2: 1 cells where the header has 2"),
         ("t,l\na, b,x\n", "utf-8", "line 2: 3 cells where the header has 2"),
@@ -230,6 +234,19 @@ def test_text_in_the_label_column_is_never_printed(tmp_path):
     with pytest.raises(UserError, match="2 different values, the longest of 259 characters") as caught:
         load_task(csv_task(labels=None), write_csvs(tmp_path, f"t,l\nhello,{long_note}\n"))
     assert "John" not in str(caught.value)
+
+
+def test_collected_labels_that_may_be_text_are_counted_and_not_named(tmp_path, capsys):
+    """Names stand in the label column: in warnings and in dataloader.py's table only what looks like labels has a name."""
+    rows = "t,l\nhello,mild\nhi,mild\nho,Smith\nhe,of the left lower lobe\nha,of the left lower lobe\n"
+    raw = write_csvs(tmp_path, rows)
+    (raw / "mine" / "b.csv").write_text("t,l\nhi,mild\nhi,John\nhi,severe\nhi,severe\n")
+    data = load_task(csv_task(labels=None), raw)
+    assert data.warnings[0].endswith("can only be missed: severe, 2 more (not shown: they may be text)")
+    print_summary(data)
+    printed = capsys.readouterr().out
+    assert "mild " in printed and "severe " in printed and "label 3 (22 characters)" in printed
+    assert not any(text in printed for text in ("Smith", "John", "lobe"))
 
 
 def test_tags_that_are_no_bio_tags(tmp_path):

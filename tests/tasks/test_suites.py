@@ -163,5 +163,5 @@ def test_jnlpba_collapsed(real_data, tmp_path):
     suite = replace(get_suite("blurb"), members=get_suite("blurb").members[4:5])
     check = check_suite(suite, [get_task("JNLPBA")], tmp_path / "raw")
     assert check.lines == ["JNLPBA: entities 46,750 / 4,551 / 8,662 (as published)"]
-    with pytest.raises(UserError, match="unknown tag 'B'"):  # the types of train are not in this copy
+    with pytest.raises(UserError, match="unknown tag of 1 characters"):  # the types of train are not in this copy
         load_task(get_task("JNLPBA-5types"), tmp_path / "raw")

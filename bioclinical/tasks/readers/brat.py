@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bioclinical.errors import UserError
 from bioclinical.files import read_utf8
+from bioclinical.problems.label_names import measured
 from bioclinical.tasks.example import Example
 from bioclinical.tasks.splits import PAPER, Protocol, split_70_15_15
 from bioclinical.tasks.task import RawData, counted
@@ -70,9 +71,8 @@ def parse_text_bound(line: str, where: str) -> TextBound:
 def require_known_type(annotation: TextBound, types: Iterable[str]) -> None:
     """Raises UserError for a type outside the list."""
     if annotation.type not in types:
-        raise UserError(
-            f"{annotation.where}: type '{annotation.type}' is not in the task's list ({', '.join(sorted(types))})"
-        )
+        known = ", ".join(sorted(types))
+        raise UserError(f"{annotation.where}: a type {measured(annotation.type)} is not in the task's list ({known})")
 
 
 def tag_tokens(tokens: list[tuple[int, int]], spans: Iterable[tuple[int, int, str]]) -> list[str]:
