@@ -19,6 +19,7 @@ from bioclinical.metrics.metric import scalars
 from bioclinical.problems.encoding import EXAMPLE_INDEX, Coder, EncodedSplit
 from bioclinical.problems.problem import Problem, scores
 from bioclinical.tasks.task import TaskData
+from bioclinical.text.labels import IGNORED_LABEL
 
 
 class NonFiniteError(RunFailed):
@@ -39,10 +40,27 @@ class GuardedTrainer(Trainer):
         )
         self.problem = problem
         self.example_ids = example_ids
+        # Models whose forward merely takes **kwargs would be taken for dividing the loss themselves (transformers 4.53:
+        # ModernBERT's sequence head), and accumulation would multiply it by the number of micro-batches.
+        self.model_accepts_loss_kwargs = False
 
-    def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
+    def get_batch_samples(self, *args, **kwargs):
+        """The micro-batches of a step, and how many terms their losses are means of, all together."""
+        micro_batches, _ = super().get_batch_samples(*args, **kwargs)
+        return micro_batches, sum(self.loss_terms(one) for one in micro_batches)
+
+    def loss_terms(self, inputs: dict[str, torch.Tensor]) -> int:
+        """How many terms a batch's loss is the mean of: labels that count, or numbers to predict."""
+        gold = inputs[self.problem.label_names[0]]
+        return gold.numel() if gold.is_floating_point() else int((gold != IGNORED_LABEL).sum())
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """The batch's mean loss; in training weighted such that a step's gradient is that of all its terms' mean,
+        however they are divided into micro-batches. num_items_in_batch: the terms of the step."""
         indices = inputs.pop(EXAMPLE_INDEX)
-        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **kwargs)
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
+        if num_items_in_batch and model.training:  # the Trainer divides by gradient_accumulation_steps
+            loss = loss * (self.loss_terms(inputs) / num_items_in_batch * self.args.gradient_accumulation_steps)
         finite = self.problem.finite_rows(self.problem.logits(outputs).detach(), inputs["attention_mask"])
         if not torch.isfinite(loss.detach()) or not finite.all():
             self.stop_at(indices.tolist(), "train" if model.training else "evaluation")

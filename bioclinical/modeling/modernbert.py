@@ -13,10 +13,10 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from bioclinical.errors import UserError
 from bioclinical.modeling.attention import plan_attention
-from bioclinical.modeling.labels import IGNORED_LABEL
 from bioclinical.modeling.packing import pack, positions_in_documents, unpack
 from bioclinical.modeling.rotary import rotary_table, rotate
 from bioclinical.modeling.window import WHOLE_DOCUMENT, Window, causal
+from bioclinical.text.labels import IGNORED_LABEL
 
 PACKED_CLASSES = (
     "ModernBertModel",

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from bioclinical.errors import UserError
-from bioclinical.modeling.labels import IGNORED_LABEL
 from bioclinical.pretraining.objectives.counting import choose_tokens, choose_words, number_of_tokens, words_of
 from bioclinical.pretraining.objectives.masked_tokens import Masking
 from bioclinical.pretraining.recipe.schema import Dataset, MaskedTokens
+from bioclinical.text.labels import IGNORED_LABEL
 from bioclinical.text.tokenization import load_tokenizer
 
 

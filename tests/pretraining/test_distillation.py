@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from transformers import AutoConfig, AutoModelForMaskedLM
 
 from bioclinical.errors import UserError
-from bioclinical.modeling.labels import IGNORED_LABEL
 from bioclinical.pretraining.architectures import stored_architecture
 from bioclinical.pretraining.compute import Compute
 from bioclinical.pretraining.data.rows import RowReader
@@ -18,6 +17,7 @@ from bioclinical.pretraining.objectives.distillation import Distillation, soften
 from bioclinical.pretraining.recipe.schema import Dataset
 from bioclinical.pretraining.recipe.schema import Distillation as Keys
 from bioclinical.pretraining.training.composer_model import TrainedModel
+from bioclinical.text.labels import IGNORED_LABEL
 from bioclinical.text.tokenization import load_tokenizer
 
 DATASET = Dataset(local="", split="train", max_seq_len=64, mlm_probability=0.15, shuffle_seed=5)

@@ -6,12 +6,12 @@ import torch
 from pretraining_setup import write_mds
 
 from bioclinical.errors import UserError
-from bioclinical.modeling.labels import IGNORED_LABEL
 from bioclinical.pretraining.data.documents import Windows, open_documents
 from bioclinical.pretraining.data.loader import PackedLoader, Workers, data_spec
 from bioclinical.pretraining.data.packer import Geometry, Packer
 from bioclinical.pretraining.data.rows import RowReader
 from bioclinical.pretraining.objectives.masked_tokens import Masking
+from bioclinical.text.labels import IGNORED_LABEL
 from bioclinical.text.tokenization import load_tokenizer
 
 VOCABULARY = 504

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bioclinical.modeling.labels import IGNORED_LABEL
 from bioclinical.pretraining.objectives.masked_tokens import Masking
+from bioclinical.text.labels import IGNORED_LABEL
 from bioclinical.text.tokenization import load_tokenizer
 
 VOCABULARY = 504

@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from transformers import AutoModel, ElectraConfig, ModernBertConfig
 
 from bioclinical.errors import UserError
-from bioclinical.modeling.labels import IGNORED_LABEL
 from bioclinical.pretraining.architectures.modernbert import PackedModernBert
 from bioclinical.pretraining.architectures.padded import PaddedEncoder
 from bioclinical.pretraining.compute import Compute
@@ -15,6 +14,7 @@ from bioclinical.pretraining.data.rows import RowReader
 from bioclinical.pretraining.objectives.replaced_tokens import ReplacedTokens, drawn
 from bioclinical.pretraining.recipe.schema import Dataset
 from bioclinical.pretraining.recipe.schema import ReplacedTokens as Keys
+from bioclinical.text.labels import IGNORED_LABEL
 from bioclinical.text.tokenization import load_tokenizer
 
 VOCABULARY = 512

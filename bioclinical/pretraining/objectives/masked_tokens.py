@@ -12,11 +12,11 @@ from torchmetrics import Metric
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
-from bioclinical.modeling.labels import IGNORED_LABEL
 from bioclinical.pretraining.architectures import Architecture
 from bioclinical.pretraining.data.rows import Example, Row
 from bioclinical.pretraining.objectives.counting import choose_tokens, choose_words, number_of_tokens
 from bioclinical.pretraining.recipe import schema
+from bioclinical.text.labels import IGNORED_LABEL
 from bioclinical.text.vocabulary_match import entries_of
 
 

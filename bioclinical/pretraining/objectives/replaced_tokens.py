@@ -17,13 +17,13 @@ from torchmetrics import Metric
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
-from bioclinical.modeling.labels import IGNORED_LABEL
 from bioclinical.pretraining.architectures import Architecture
 from bioclinical.pretraining.data.rows import Example, Row
 from bioclinical.pretraining.objectives.generator_pair import pair_of
 from bioclinical.pretraining.objectives.masked_tokens import Masking
 from bioclinical.pretraining.objectives.replaced_metrics import RATIOS, Ratio, ReplacedAUROC
 from bioclinical.pretraining.recipe import schema
+from bioclinical.text.labels import IGNORED_LABEL
 
 DRAWS = 1  # keeps the fillings' random numbers apart from the masks'
 ROWS_DRAWN_AT_ONCE = 1024

@@ -1,3 +1,0 @@
-"""The label of positions where nothing is predicted."""
-
-IGNORED_LABEL = -100  # torch's cross-entropy skips it
