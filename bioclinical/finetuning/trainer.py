@@ -3,6 +3,7 @@ values."""
 
 import dataclasses
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,8 @@ def training_arguments(settings: Settings, data: TaskData, run_dir: Path, device
 
     rows: of the training split.
     """
+    # transformers keeps the precision of an earlier run of this process here, and would take it for this one's.
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "no"
     return TrainingArguments(
         output_dir=str(run_dir),
         learning_rate=settings.lr,

@@ -102,7 +102,7 @@ def test_clinical_lengths_fill_the_published_rows(real_data, processes):
 def test_filling_is_that_of_the_plan():
     """Five documents of 60 and five of 40 fill rows of 100; rows of 110 hold a tenth less."""
     lengths = np.array([60, 40] * 50)
-    assert filling(lengths, 100, Geometry(2, 100, 50), 0, True) == 1
-    assert filling(lengths, 100, Geometry(2, 110, 50), 0, True) == pytest.approx(100 / 110)
-    assert filling(np.array([5]), 100, Geometry(2, 10, 5), 0, True) == 0.25  # a partial batch
-    assert filling(np.array([102] * 30), 52, Geometry(3, 52, 10), 0, True) == 1  # two windows of 52 each
+    assert filling(lengths, 100, Geometry(2, 100, 50), 0, False) == 1
+    assert filling(lengths, 100, Geometry(2, 110, 50), 0, False) == pytest.approx(100 / 110)
+    assert filling(np.array([5]), 100, Geometry(2, 10, 5), 0, False) == 0.25  # a partial batch
+    assert filling(np.array([102] * 30), 52, Geometry(3, 52, 10), 0, False) == 1  # two windows of 52 each
