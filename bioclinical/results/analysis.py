@@ -80,7 +80,7 @@ def tables(
     if suite is None:
         found += [table for table in map(task_table, protocols.values()) if table is not None]
     else:
-        found += suite_tables(done.measured, suite, published)
+        found += suite_tables(done.measured, suite, published, reference)
     names = {row.group: panel.dataset for panel in panels for row in panel.rows}
     if done.exploratory:
         found.append(comparison_table(EXPLORATORY, done.exploratory, names))

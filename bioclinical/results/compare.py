@@ -53,6 +53,11 @@ class Measured:
         found = self.samples.get((row.group, metric.name))
         return None if found is None else score(found)
 
+    def tested(self, row: Row, metric: Metric) -> str:
+        """A hash of the test units of a row's runs; empty where its predictions cannot be used."""
+        found = [self.read.get((run["path"], metric.name)) for run in row.runs]
+        return found[0].units if found and isinstance(found[0], samples.RunScores) else ""
+
     def compare(self, reference: Row, other: Row, metric: Metric) -> Comparison:
         """Raises UserError where the two cannot be compared."""
         pair = []

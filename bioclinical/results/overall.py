@@ -22,26 +22,27 @@ class Overall:
     average_rank: float
 
 
-def overall(tasks: Sequence[Sequence[Sample]]) -> list[Overall]:
-    """tasks: for each task a sample per model, in the same order. Higher is better in each.
+def overall(tasks: Sequence[Sequence[Sample]], weights: Sequence[float] | None = None) -> list[Overall]:
+    """tasks: for each task a sample per model, in the same order. Higher is better in each. weights: of the
+    tasks in the mean, adding up to 1; equal where None.
 
     The order's firmness is judged by draws from what is known of the scores: documents jointly for all models of a
     task, seeds by Student's t for each model.
     """
     rng = np.random.default_rng(DRAWING_SEED)
     drawn = np.stack([draw(samples, rng) for samples in tasks])  # tasks, draws, models
-    means = drawn.mean(axis=0)
+    means = np.average(drawn, axis=0, weights=weights)
     leads = means == means.max(axis=1, keepdims=True)
     first = (leads / leads.sum(axis=1, keepdims=True)).mean(axis=0)
     ranks = (drawn[..., None, :] > drawn[..., :, None]).sum(axis=-1) + 1  # the models above each one, and itself
-    estimates = [mean_of([score(samples[i]) for samples in tasks]) for i in range(len(tasks[0]))]
+    estimates = [mean_of([score(samples[i]) for samples in tasks], weights) for i in range(len(tasks[0]))]
     average_ranks = ranks.mean(axis=(0, 1))
     return [Overall(*values) for values in zip(estimates, first.tolist(), average_ranks.tolist())]
 
 
-def overall_difference(pairs: Sequence[tuple[Sample, Sample]]) -> Estimate:
+def overall_difference(pairs: Sequence[tuple[Sample, Sample]], weights: Sequence[float] | None = None) -> Estimate:
     """other - reference in the mean over tasks; for each task its (reference, other) on the same units."""
-    return mean_of([difference(reference, other) for reference, other in pairs])
+    return mean_of([difference(reference, other) for reference, other in pairs], weights)
 
 
 def draw(samples: Sequence[Sample], rng: np.random.Generator) -> np.ndarray:

@@ -153,13 +153,13 @@ def shared_variance(one: Sample, two: Sample) -> float:
     return float(sums / pairs)
 
 
-def mean_of(estimates: Sequence[Estimate]) -> Estimate:
-    """The mean over tasks, whose seeds and documents are independent."""
-    count = len(estimates)
+def mean_of(estimates: Sequence[Estimate], weights: Sequence[float] | None = None) -> Estimate:
+    """The mean over tasks, whose seeds and documents are independent. weights: of the tasks, adding up to 1."""
+    shares = [1 / len(estimates)] * len(estimates) if weights is None else weights
     return Estimate(
-        float(np.mean([estimate.value for estimate in estimates])),
-        tuple((variance / count**2, freedom) for e in estimates for variance, freedom in e.variances),
-        sum(estimate.document_variance for estimate in estimates) / count**2,
+        float(np.dot(shares, [estimate.value for estimate in estimates])),
+        tuple((variance * w**2, freedom) for e, w in zip(estimates, shares) for variance, freedom in e.variances),
+        sum(estimate.document_variance * w**2 for estimate, w in zip(estimates, shares)),
         min(estimate.seeds for estimate in estimates),
     )
 

@@ -3,14 +3,16 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from statistics import fmean, median
 
 from bioclinical.errors import UserError
 from bioclinical.metrics.metric import Metric
 from bioclinical.results.compare import Measured, measure
+from bioclinical.results.overall import overall, overall_difference
 from bioclinical.results.panel import Panel, Row
 from bioclinical.results.reported import Reported
-from bioclinical.results.significance import Estimate, mean_of
+from bioclinical.results.significance import Estimate, Sample, mean_of
 from bioclinical.results.table import MARKS, NONE, Cell, Table, best_rows, interval
 from bioclinical.tasks.suites import Member, Suite
 
@@ -20,11 +22,16 @@ OVERALL = "overall"
 
 @dataclass
 class Score:
-    """One model on one member: its score, and the estimate of the mean over seeds (and folds) where there is one."""
+    """One model on one member: its score, and the estimate of the mean over seeds (and folds) where there is one.
+
+    sample: what it was estimated from, and tested: on what; None for members with folds.
+    """
 
     value: float
     estimate: Estimate | None
     cell: Cell
+    sample: Sample | None = None
+    tested: str = ""
 
 
 @dataclass
@@ -37,13 +44,17 @@ class Column:
     notes: list[str] = field(default_factory=list)
 
 
-def suite_tables(all_measured: Sequence[Measured], suite: Suite, reported: Sequence[Reported] = ()) -> list[Table]:
+def suite_tables(
+    all_measured: Sequence[Measured], suite: Suite, reported: Sequence[Reported] = (), reference: str | None = None
+) -> list[Table]:
     """A table for each protocol under which members were run; raises UserError where none was."""
     protocols = sorted({base_protocol(measured.panel) for measured in all_measured if is_member(suite, measured.panel)})
     if not protocols:
         raise UserError(f"--suite {suite.name}: no result is of its tasks ({', '.join(suite.tasks)})")
     return [
-        suite_table([m for m in all_measured if base_protocol(m.panel) == protocol], suite, protocol, reported)
+        suite_table(
+            [m for m in all_measured if base_protocol(m.panel) == protocol], suite, protocol, reported, reference
+        )
         for protocol in protocols
     ]
 
@@ -62,8 +73,14 @@ def fold_of(panel: Panel) -> int | None:
     return int(match[1]) if match else None
 
 
-def suite_table(all_measured: Sequence[Measured], suite: Suite, protocol: str, reported: Sequence[Reported]) -> Table:
-    """A row per model; the published rows below."""
+def suite_table(
+    all_measured: Sequence[Measured],
+    suite: Suite,
+    protocol: str,
+    reported: Sequence[Reported],
+    reference: str | None = None,
+) -> Table:
+    """A row per model; the published rows below. reference: the model with which the overall scores are compared."""
     columns = [column(member, all_measured, suite) for member in suite.members]
     models = list(dict.fromkeys(row.model for measured in all_measured for row in measured.panel.rows))
     rows = [model_row(model, columns, suite) for model in models]
@@ -72,9 +89,42 @@ def suite_table(all_measured: Sequence[Measured], suite: Suite, protocol: str, r
     heads = [f"{c.member.task} {c.metric.name if c.metric else ''}".rstrip() for c in columns]
     statistic = f"{suite.statistic} over seeds"
     notes = [MARKS, f"{statistic}; {overall_rule(suite)}", *(note for c in columns for note in c.notes)]
+    notes += order_notes(columns, models, suite, reference)
     notes += [f"{entry.name}: reported, {entry.source}" for entry in reported]
     overall = [OVERALL, "95 %"] if suite.overall else []
     return Table(f"{suite.title}, protocol {protocol}", ["model", *heads, *overall], rows, list(dict.fromkeys(notes)))
+
+
+def order_notes(columns: Sequence[Column], models: Sequence[str], suite: Suite, reference: str | None) -> list[str]:
+    """How firm the order of the models by their overall score is, and the differences to the reference's.
+
+    Over the models whose every member has usable predictions of the same test set; none for suites with folds.
+    """
+    complete = [m for m in models if all(m in c.scores and c.scores[m].sample for c in columns)]
+    if suite.overall is None or len(complete) < 2:
+        return []
+    if any(len({c.scores[m].tested for m in complete}) > 1 for c in columns):
+        return ["the models were not tested on the same documents everywhere; their overall scores are not compared"]
+    weights = [suite.weights()[c.member.task] for c in columns]
+    found = overall([[c.scores[m].sample for m in complete] for c in columns], weights)
+    notes = [
+        f"overall: '{model}' is first in {100 * one.first:.0f} % of draws over seeds and documents, average rank "
+        f"{one.average_rank:.1f} of {len(complete)}"
+        for model, one in zip(complete, found)
+    ]
+    for model in complete:
+        if reference in complete and model != reference:
+            pairs = [(c.scores[reference].sample, c.scores[model].sample) for c in columns]
+            notes.append(difference_note(model, reference, overall_difference(pairs, weights)))
+    return notes
+
+
+def difference_note(model: str, reference: str, found: Estimate) -> str:
+    """The overall difference with its interval, and p where seeds are enough for one."""
+    low, high = (100 * bound for bound in (found.interval if found.seeds > 1 else found.document_interval))
+    of_what = "" if found.seeds > 1 else " (these runs, over documents)"
+    p = "" if isnan(found.p) else f", p {'< 0.001' if found.p < 0.001 else f'{found.p:.3f}'}"
+    return f"overall, '{model}' - '{reference}': {100 * found.value:+.2f} [{low:+.2f}, {high:+.2f}]{of_what}{p}"
 
 
 def overall_rule(suite: Suite) -> str:
@@ -149,7 +199,9 @@ def member_score(
     estimate = None if None in estimates else mean_of(estimates)
     if member.folds:
         return fold_score(model, member, found, values, estimate)
-    return Score(values[0], estimate, simple_cell(all_measured[0], row, found.metric, values[0]))
+    cell = simple_cell(all_measured[0], row, found.metric, values[0])
+    sample = all_measured[0].samples.get((row.group, found.metric.name))
+    return Score(values[0], estimate, cell, sample, all_measured[0].tested(row, found.metric))
 
 
 def fold_score(model: str, member: Member, found: Column, values: list[float], estimate: Estimate | None) -> Score:

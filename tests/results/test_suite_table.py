@@ -1,6 +1,7 @@
 """The table of a suite: its order, its overall score, folds, what is incomplete, published rows, BLURB's files."""
 
 import json
+import re
 from statistics import fmean, median
 
 import pytest
@@ -55,6 +56,17 @@ def test_overall_is_the_mean_over_kinds(outputs, monkeypatch, capsys):
     assert "overall: mean over the kinds of tasks" in out
     latex = (outputs / "t.tex").read_text()
     assert latex.count(r"\toprule") == 1 and latex.count(r"\textbf{") == 14  # every column and the overall score
+
+
+def test_the_order_of_models_and_the_overall_difference(outputs, monkeypatch, capsys):
+    code, out, err = run_results(monkeypatch, capsys, outputs, "--suite", "blurb", "--reference", "base")
+    assert code == 0, err
+    totals = {model: float(row_of(out, model)[14]) for model in ("base", "good")}
+    (line,) = (line for line in out.splitlines() if "overall, 'good' - 'base':" in line)
+    value, low, high = map(float, re.search(r": ([+-][\d.]+) \[([+-][\d.]+), ([+-][\d.]+)\]", line).groups())
+    assert value == pytest.approx(totals["good"] - totals["base"], abs=0.011) and low < value < high
+    first = {m: int(re.search(rf"'{m}' is first in (\d+) %", out)[1]) for m in totals}
+    assert sum(first.values()) in (99, 100, 101) and first["good"] > 80  # the interval holds a little of the other side
 
 
 def test_an_incomplete_suite_is_marked_and_never_averaged(outputs, monkeypatch, capsys):
