@@ -8,7 +8,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from bioclinical.arguments import at_least_zero, positive
+from bioclinical.arguments import at_least_zero, fraction, positive
 from bioclinical.encoders.attention_names import ATTENTION_CHOICES
 from bioclinical.encoders.stored import stored_encoder
 from bioclinical.errors import UserError, run_cli
@@ -100,6 +100,12 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     )
     recipe.add_argument(
         "--warmup", type=at_least_zero(float), default=default.warmup, help="share of all steps, or steps (default: 0)"
+    )
+    recipe.add_argument(
+        "--layer_decay",
+        type=fraction,
+        default=default.layer_decay,
+        help="learning rate of a layer over that of the next (ELECTRA: 0.8; default: 1, all alike)",
     )
     recipe.add_argument("--eval_steps", type=positive(int), help="evaluate every N steps (default: every epoch)")
     recipe.add_argument("--recipe", choices=RECIPES, help="a published recipe's values in place of these defaults")

@@ -22,6 +22,11 @@ def at_least_zero(number: type[Number], most: float = LARGEST) -> Callable[[str]
     return within(number, lambda value: value >= 0, "zero or above", most)
 
 
+def fraction(text: str) -> float:
+    """A number above zero, at most one."""
+    return positive(float, most=1)(text)
+
+
 def within(
     number: type[Number], is_allowed: Callable[[Number], bool], allowed: str, most: float
 ) -> Callable[[str], Number]:

@@ -17,7 +17,8 @@ class Settings:
     special tokens included, None for the published rule; limit: first N examples of each split, None for all; pooling:
     what a sequence task's test takes of longer texts, the `head` or the mean of the logits of all `windows`; warmup: of
     the learning rate, below 1 the share of all steps, else steps; eval_steps: steps between evaluations, None for one
-    an epoch; options: `NAME=VALUE` of the problem's own settings, sorted.
+    an epoch; options: `NAME=VALUE` of the problem's own settings, sorted; layer_decay: the learning rate of a layer by
+    that of the next.
 
     A setting added later has a plain default and is part of a run's identity only where it differs from that, so that
     runs that finished before still count as finished.
@@ -38,6 +39,7 @@ class Settings:
     warmup: float = 0.0
     eval_steps: int | None = None
     options: tuple[str, ...] = ()
+    layer_decay: float = 1.0
 
     def identity(self) -> dict[str, Any]:
         """The settings that name a run: the same ones, hashed, are the same run."""

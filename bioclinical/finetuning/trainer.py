@@ -15,6 +15,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from bioclinical.errors import RunFailed
 from bioclinical.finetuning.callbacks import CompleteMark, EpochScores
+from bioclinical.finetuning.layer_rates import parameter_groups
 from bioclinical.finetuning.settings import Settings
 from bioclinical.metrics.metric import scalars
 from bioclinical.problems.encoding import EXAMPLE_INDEX, Coder, EncodedSplit
@@ -31,7 +32,9 @@ class GuardedTrainer(Trainer):
     """Trainer of a problem, whose rows carry `example_index`; a non-finite loss or logit stops it before the optimizer
     step."""
 
-    def __init__(self, *args, problem: Problem, example_ids: dict[str, list[str]], **kwargs) -> None:
+    def __init__(
+        self, *args, problem: Problem, example_ids: dict[str, list[str]], layer_decay: float = 1.0, **kwargs
+    ) -> None:
         """example_ids: the ids of the `train` examples, and under `evaluation` of those being evaluated."""
         super().__init__(
             *args,
@@ -41,9 +44,22 @@ class GuardedTrainer(Trainer):
         )
         self.problem = problem
         self.example_ids = example_ids
+        self.layer_decay = layer_decay
         # Models whose forward merely takes **kwargs would be taken for dividing the loss themselves (transformers 4.53:
         # ModernBERT's sequence head), and accumulation would multiply it by the number of micro-batches.
         self.model_accepts_loss_kwargs = False
+
+    def create_optimizer(self) -> torch.optim.Optimizer:
+        """The Trainer's own, or one whose learning rates fall from layer to layer."""
+        if self.layer_decay == 1 or self.optimizer is not None:
+            return super().create_optimizer()
+        kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+        decayed = self.get_decay_parameter_names(self.model)
+        groups = parameter_groups(
+            self.model, self.args.learning_rate, self.layer_decay, self.args.weight_decay, decayed
+        )
+        self.optimizer = kind(groups, **options)
+        return self.optimizer
 
     def get_batch_samples(self, *args, **kwargs):
         """The micro-batches of a step, and how many terms their losses are means of, all together."""
@@ -120,6 +136,7 @@ def build_trainer(
         callbacks=[EpochScores(data.selection_metric), CompleteMark()],
         problem=problem,
         example_ids={"train": ids_of(train), "evaluation": ids_of(validation)},
+        layer_decay=settings.layer_decay,
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
