@@ -14,7 +14,7 @@ from bioclinical.encoders.stored import stored_encoder
 from bioclinical.errors import UserError, run_cli
 from bioclinical.finetuning.identity import identify
 from bioclinical.finetuning.saved_model import refuse_unsaved_model
-from bioclinical.finetuning.settings import Settings
+from bioclinical.finetuning.settings import SEED_SCOPES, Settings
 from bioclinical.results.store import is_finished, store_label
 from bioclinical.tasks.example import SPLITS
 from bioclinical.tasks.loading import load_task
@@ -89,6 +89,12 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     recipe.add_argument("--epochs", type=positive(int), default=default.epochs, help="default: 3")
     seed = at_least_zero(int, LARGEST_SEED)
     recipe.add_argument("--seed", type=seed, default=default.seed, help="training seed (default: 42); splits stay")
+    recipe.add_argument(
+        "--seed_scope",
+        choices=SEED_SCOPES,
+        default=default.seed_scope,
+        help="what the seed decides: all that is random (default), or as published the new head alone",
+    )
     recipe.add_argument(
         "--batch_size", type=positive(int), default=default.batch_size, help="examples a step (default: 16)"
     )

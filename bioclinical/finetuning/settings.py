@@ -3,6 +3,9 @@
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+SEED_SCOPES = ("all", "head")
+PUBLISHED_TRAINING_SEED = 42  # the published procedure passes no seed to its trainer, whose default this is
+
 
 def always_in_identity(default: Any) -> Any:
     """A setting of the first release: stated in a run's identity whatever its value."""
@@ -18,7 +21,7 @@ class Settings:
     what a sequence task's test takes of longer texts, the `head` or the mean of the logits of all `windows`; warmup: of
     the learning rate, below 1 the share of all steps, else steps; eval_steps: steps between evaluations, None for one
     an epoch; options: `NAME=VALUE` of the problem's own settings, sorted; layer_decay: the learning rate of a layer by
-    that of the next.
+    that of the next; seed_scope: what the seed decides, `all` that is random, or as published the new `head` alone.
 
     A setting added later has a plain default and is part of a run's identity only where it differs from that, so that
     runs that finished before still count as finished.
@@ -40,6 +43,12 @@ class Settings:
     eval_steps: int | None = None
     options: tuple[str, ...] = ()
     layer_decay: float = 1.0
+    seed_scope: str = "all"
+
+    @property
+    def training_seed(self) -> int:
+        """Of shuffling and dropout, once the model with its new head is there."""
+        return self.seed if self.seed_scope == "all" else PUBLISHED_TRAINING_SEED
 
     def identity(self) -> dict[str, Any]:
         """The settings that name a run: the same ones, hashed, are the same run."""

@@ -164,7 +164,7 @@ def training_arguments(settings: Settings, data: TaskData, run_dir: Path, device
         lr_scheduler_type="linear",
         **warmup(settings.warmup),
         optim="adamw_torch",
-        seed=settings.seed,
+        seed=settings.training_seed,
         bf16=settings.precision == "bf16",
         use_cpu=device == "cpu",
         dataloader_pin_memory=device == "cuda",
