@@ -21,11 +21,19 @@ def has_ended(content: Content, max_duration: Duration) -> bool:
 
 
 def expect_same_model(content: Content, model: torch.nn.Module, recipe: Mapping[str, Any], path: Path) -> None:
-    """Raises UserError where the checkpoint's tensors are not the model's, naming the first key that differs."""
+    """Raises UserError where the checkpoint's tensors are not the model's, naming the first key that differs, or where
+    other layers were frozen.
+    """
+    facts = (content["state"].get("callbacks") or {}).get("Checkpoints", {}).get("facts", {})
+    frozen = facts.get("config", {}).get("freeze_layers")
+    if facts and frozen != recipe.get("freeze_layers"):
+        raise UserError(
+            f"'{path}' was written with freeze_layers {frozen}, here it is {recipe.get('freeze_layers')}; it can "
+            "change between phases only: continue with the former value, or start a new run with load_path"
+        )
     stored = {name: tensor.shape for name, tensor in content["state"]["model"].items()}
     if stored == {name: tensor.shape for name, tensor in model.state_dict().items()}:
         return
-    facts = (content["state"].get("callbacks") or {}).get("Checkpoints", {}).get("facts", {})
     former = flat(facts.get("config", {}).get("model", {}), "model.")
     now = flat(recipe["model"], "model.")
     differing = next((name for name in now if name in former and former[name] != now[name]), None)

@@ -79,20 +79,28 @@ def names_of(model: TrainedModel) -> dict[torch.Tensor, str]:
 
 
 def load_moments(model: TrainedModel, optimizer: torch.optim.Optimizer, source: Checkpoint) -> None:
-    """Gives every parameter the moments stored under its name, and its group the number of steps behind them."""
+    """Gives every parameter the moments stored under its name, and its group the number of steps behind them.
+
+    What was frozen so far has none; its moments begin at zero.
+    """
     names = names_of(model)
     for group in optimizer.param_groups:
         for parameter in group["params"]:
-            stored = source.moments.get(names[parameter], {})
-            optimizer.state[parameter] = {
-                name: value.to(parameter.device, torch.float32) for name, value in stored.items()
-            }
-        step = source.groups[names[group["params"][0]]].get("step", 1)
+            if stored := source.moments.get(names[parameter]):
+                optimizer.state[parameter] = {
+                    name: value.to(parameter.device, torch.float32) for name, value in stored.items()
+                }
+        step = stored_group(source, names, group).get("step", 1)
         if "step" in group:
             group["step"] = int(step)
         else:  # AdamW counts per parameter
-            for parameter in group["params"]:
+            for parameter in filter(optimizer.state.__contains__, group["params"]):
                 optimizer.state[parameter]["step"] = torch.tensor(float(step))
+
+
+def stored_group(source: Checkpoint, names: dict[torch.Tensor, str], group: dict[str, Any]) -> dict[str, Any]:
+    """The checkpoint's group of the first of a group's parameters that it has trained."""
+    return next(source.groups[names[one]] for one in group["params"] if names[one] in source.groups)
 
 
 def settle_hyperparameters(
@@ -104,7 +112,7 @@ def settle_hyperparameters(
     """
     names, notes = names_of(model), []
     for number, group in enumerate(optimizer.param_groups):
-        stored = stored_values(source.groups[names[group["params"][0]]])
+        stored = stored_values(stored_group(source, names, group))
         for name in HYPERPARAMETERS:
             if name not in stored or name not in group:
                 continue

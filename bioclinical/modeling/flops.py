@@ -9,7 +9,7 @@ from torch import nn
 from transformers import PretrainedConfig
 
 from bioclinical.modeling.modernbert import layer_kinds
-from bioclinical.modeling.window import WHOLE_DOCUMENT, Window
+from bioclinical.modeling.window import WHOLE_DOCUMENT, Window, causal
 
 # Families that the formula describes; others share weights, attend sparsely or have further products.
 COUNTED = ("bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert", "modernbert")
@@ -20,16 +20,20 @@ def matrix_weights(module: nn.Module) -> int:
     return sum(part.weight.numel() for part in module.modules() if isinstance(part, nn.Linear))
 
 
-def attention_flops(config: PretrainedConfig, lengths: np.ndarray) -> float:
+def attention_flops(config: PretrainedConfig, lengths: np.ndarray, is_causal: bool = False) -> float:
     """Of all layers, for documents of these lengths in tokens."""
     lengths, layers = lengths.astype(float), config.num_hidden_layers
     is_modernbert = config.model_type == "modernbert"
     windows = [kind.window for kind in layer_kinds(config)] if is_modernbert else [WHOLE_DOCUMENT] * layers
-    pairs = sum((lengths * tokens_seen(lengths, window)).sum() for window in windows)
+    seen = [causal(window) for window in windows] if is_causal else windows
+    pairs = sum((lengths * tokens_seen(lengths, window)).sum() for window in seen)
     return 4.0 * config.hidden_size * float(pairs)
 
 
 def tokens_seen(lengths: np.ndarray, window: Window) -> np.ndarray:
-    """How many tokens each token of a document sees: all, or its window (whose parts beyond the ends count as well)."""
+    """How many tokens each token of a document sees: all, those up to itself (in the mean), or its window (whose parts
+    beyond the ends count as well)."""
     left, right = window
+    if left is None and right == 0:
+        return (lengths + 1) / 2
     return lengths if left is None or right is None else np.minimum(lengths, left + right + 1)

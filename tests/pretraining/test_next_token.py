@@ -128,7 +128,10 @@ def test_sums_over_chunks_and_their_gradients_are_those_of_the_whole():
 def test_what_cannot_be_trained_is_refused_in_one_sentence(architecture, tokenizer, tiny_model):
     roberta = PaddedEncoder.__new__(PaddedEncoder)
     roberta.config = GPT2Config(model_type="roberta")
-    with pytest.raises(UserError, match="next_token needs a model whose tokens see only what stands before them"):
+    with pytest.raises(
+        UserError,
+        match="next_token needs a model .* and roberta has no such form here; use model.architecture modernbert",
+    ):
         next_token.NextToken(Keys(name="next_token"), roberta, tokenizer)
     masks = load_tokenizer(tiny_model("bert"))
     examples = next_token.Shifted.of(masks)

@@ -15,7 +15,7 @@ from bioclinical.pretraining.training.run import build, build_trainer
 
 # A second value for each key; keys whose effect needs a whole run are tested in test_pretraining_run.py.
 OTHER = {
-    "run_name": "other", "seed": 18, "max_duration": "9ba", "eval_interval": "7ba", "global_train_batch_size": 6,
+    "run_name": "other", "seed": 18, "freeze_layers": "[0, 1]", "max_duration": "9ba", "eval_interval": "7ba", "global_train_batch_size": 6,
     "global_eval_batch_size": 2, "device_train_microbatch_size": 1, "device_eval_microbatch_size": 1,
     "train_subset_num_batches": 3, "eval_subset_num_batches": 3, "count_padding_tokens": "true", "device": "cpu",
     "progress_bar": "true", "log_to_console": "false", "console_log_interval": "3ba", "python_log_level": "info",

@@ -4,10 +4,11 @@ It alone knows how the section model.model_config becomes Hugging Face's config 
 computed, what its configs and folders hold. It leaves to the objective what is predicted.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
@@ -25,6 +26,7 @@ class Architecture(Protocol):
     """What objectives, trainer, evaluation, start and export ask an architecture for.
 
     config: Hugging Face's. attention: the kernel and why. is_causal: a token sees what stands before it only.
+    has_causal_form: it can be computed like that, always (is_causal) or where the objective asks for it.
     computation: names of config values that change what is computed and leave no trace in the tensors' shapes.
     """
 
@@ -32,6 +34,7 @@ class Architecture(Protocol):
     attention: Choice
     is_padded: bool
     is_causal: bool
+    has_causal_form: bool
     computation: tuple[str, ...]
 
     @property
@@ -44,8 +47,14 @@ class Architecture(Protocol):
     def compile(self, model: PreTrainedModel) -> str | None:
         """Compiles what the recipe asks for; what to tell about it."""
 
-    def encode(self, model: PreTrainedModel, row: Row) -> Tensor:
-        """Last hidden states (tokens, hidden) of the row, each document computed as if it were alone."""
+    def layers(self, model: PreTrainedModel) -> Sequence[nn.Module]:
+        """Its layers from the input on. Raises UserError where they share their weights."""
+
+    def encode(self, model: PreTrainedModel, row: Row, causal: bool = False) -> Tensor:
+        """Last hidden states (tokens, hidden) of the row, each document computed as if it were alone.
+
+        causal: no token sees those after it; asked for only where the architecture has that form.
+        """
 
     def vocabulary_logits(self, model: PreTrainedModel, hidden: Tensor) -> Tensor:
         """(n, hidden) -> (n, vocabulary), by the model's own head."""
@@ -53,7 +62,7 @@ class Architecture(Protocol):
     def computed_tokens(self, lengths: list[int]) -> int:
         """Positions that are computed for documents of these lengths, padding included."""
 
-    def training_flops(self, model: PreTrainedModel, row: Row, predicted: int) -> float | None:
+    def training_flops(self, model: PreTrainedModel, row: Row, predicted: int, causal: bool = False) -> float | None:
         """Operations of a forward and backward pass over a row of which `predicted` tokens reach the vocabulary."""
 
     def finish_folder(self, folder: Path) -> None:

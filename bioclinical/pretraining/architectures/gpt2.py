@@ -8,7 +8,7 @@ import dataclasses
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from transformers.activations import ACT2FN
 
@@ -25,7 +25,7 @@ class Gpt2:
     """GPT2LMHeadModel; its vocabulary head is the table of embeddings."""
 
     is_padded = True
-    is_causal = True
+    is_causal = has_causal_form = True
     computation = ("activation_function", "layer_norm_epsilon", "scale_attn_weights", "scale_attn_by_inverse_layer_idx")
 
     def __init__(self, config: GPT2Config, compute: Compute):
@@ -48,7 +48,10 @@ class Gpt2:
     def compile(self, model: GPT2LMHeadModel) -> None:
         return None
 
-    def encode(self, model: GPT2LMHeadModel, row: Row) -> Tensor:
+    def layers(self, model: GPT2LMHeadModel) -> nn.ModuleList:
+        return model.transformer.h
+
+    def encode(self, model: GPT2LMHeadModel, row: Row, causal: bool = True) -> Tensor:
         return padded_groups(row, 0, lambda ids, _: model.base_model(input_ids=ids, use_cache=False).last_hidden_state)
 
     def vocabulary_logits(self, model: GPT2LMHeadModel, hidden: Tensor) -> Tensor:
@@ -57,7 +60,7 @@ class Gpt2:
     def computed_tokens(self, lengths: list[int]) -> int:
         return sum(len(group) * lengths[group[0]] for group in similar_lengths(lengths))
 
-    def training_flops(self, model: GPT2LMHeadModel, row: Row, predicted: int) -> float:
+    def training_flops(self, model: GPT2LMHeadModel, row: Row, predicted: int, causal: bool = True) -> float:
         """3 forward passes' worth: 2 per weight and token, 4 x hidden per layer and pair that can see each other."""
         config, lengths = self.config, torch.diff(row["cu_seqlens"]).double()
         inner = config.n_inner or 4 * config.n_embd

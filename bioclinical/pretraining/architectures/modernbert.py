@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import ModernBertConfig, ModernBertForMaskedLM, PreTrainedTokenizerFast
 from transformers.activations import ACT2FN
 
@@ -30,6 +30,7 @@ class PackedModernBert:
 
     is_padded = False
     is_causal = False
+    has_causal_form = True
     computation = (
         "global_rope_theta", "local_rope_theta", "local_attention", "global_attn_every_n_layers", "hidden_activation",
         "classifier_activation", "norm_eps",
@@ -66,8 +67,13 @@ class PackedModernBert:
             region.compile(dynamic=True)
         return "compile_model: embeddings, MLPs and head"
 
-    def encode(self, model: ModernBertForMaskedLM, row: Row) -> Tensor:
-        return encode(model.base_model, row["input_ids"], row["cu_seqlens"], row["max_seqlen"], self.attention.value)
+    def layers(self, model: ModernBertForMaskedLM) -> nn.ModuleList:
+        return model.model.layers
+
+    def encode(self, model: ModernBertForMaskedLM, row: Row, causal: bool = False) -> Tensor:
+        return encode(
+            model.base_model, row["input_ids"], row["cu_seqlens"], row["max_seqlen"], self.attention.value, causal
+        )
 
     def vocabulary_logits(self, model: ModernBertForMaskedLM, hidden: Tensor) -> Tensor:
         return model.decoder(model.head(hidden))
@@ -75,12 +81,12 @@ class PackedModernBert:
     def computed_tokens(self, lengths: list[int]) -> int:
         return sum(lengths)
 
-    def training_flops(self, model: ModernBertForMaskedLM, row: Row, predicted: int) -> float:
+    def training_flops(self, model: ModernBertForMaskedLM, row: Row, predicted: int, causal: bool = False) -> float:
         """3 forward passes' worth; head and vocabulary see the predicted tokens only."""
         hidden, lengths = self.config.hidden_size, torch.diff(row["cu_seqlens"]).double().cpu().numpy()
         head = hidden * hidden + hidden * self.config.vocab_size
         dense = 2.0 * (matrix_weights(model.model.layers) * lengths.sum() + head * predicted)
-        return float(3.0 * (dense + attention_flops(self.config, lengths)))
+        return float(3.0 * (dense + attention_flops(self.config, lengths, causal)))
 
     def finish_folder(self, folder: Path) -> None:
         write_both_rope_layouts(folder / "config.json", self.config)

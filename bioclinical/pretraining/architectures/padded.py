@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import (
     AlbertConfig,
@@ -71,6 +71,7 @@ class PaddedEncoder:
 
     is_padded = True
     is_causal = False
+    has_causal_form = False
     computation = (
         "hidden_act", "layer_norm_eps", "position_embedding_type", "relative_attention", "position_biased_input",
         "position_buckets", "max_relative_positions", "share_att_key", "norm_rel_ebd",
@@ -101,7 +102,12 @@ class PaddedEncoder:
     def compile(self, model: PreTrainedModel) -> None:
         return None
 
-    def encode(self, model: PreTrainedModel, row: Row) -> Tensor:
+    def layers(self, model: PreTrainedModel) -> nn.ModuleList:
+        if self.config.model_type == "albert":
+            raise UserError("freeze_layers: albert's layers share their weights; leave it out")
+        return model.base_model.encoder.layer
+
+    def encode(self, model: PreTrainedModel, row: Row, causal: bool = False) -> Tensor:
         def compute(ids: Tensor, lengths: Tensor) -> Tensor:
             mask = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
             return model.base_model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
@@ -114,7 +120,7 @@ class PaddedEncoder:
     def computed_tokens(self, lengths: list[int]) -> int:
         return sum(len(group) * lengths[group[0]] for group in similar_lengths(lengths))
 
-    def training_flops(self, model: PreTrainedModel, row: Row, predicted: int) -> float | None:
+    def training_flops(self, model: PreTrainedModel, row: Row, predicted: int, causal: bool = False) -> float | None:
         """3 forward passes' worth; the head and vocabulary see the predicted tokens only."""
         if self.config.model_type not in COUNTED:
             return None

@@ -54,10 +54,11 @@ class NextToken:
     exported = {"": "model"}  # noqa: RUF012
 
     def __init__(self, keys: schema.NextToken, architecture: Architecture, tokenizer: PreTrainedTokenizerFast):
-        if not architecture.is_causal:
+        if not architecture.has_causal_form:
             raise UserError(
-                f"objective.name: next_token needs a model whose tokens see only what stands before them, which "
-                f"{architecture.config.model_type} is not; use model.architecture gpt2, or objective masked_tokens"
+                f"objective.name: next_token needs a model whose tokens see only what stands before them, and "
+                f"{architecture.config.model_type} has no such form here; use model.architecture modernbert or gpt2, "
+                "or objective masked_tokens"
             )
         self.architecture = architecture
         self.tokenizer = tokenizer
@@ -86,7 +87,7 @@ class NextToken:
         labels = row["targets"]["labels"]
         has_next = labels != IGNORED_LABEL
         attended = joined(row, self.architecture.longest) if self.is_joined else row
-        return self.architecture.encode(networks["model"], attended)[has_next], labels[has_next]
+        return self.architecture.encode(networks["model"], attended, causal=True)[has_next], labels[has_next]
 
     def predictions(self, networks: Mapping[str, nn.Module], row: Row) -> tuple[Tensor, Tensor]:
         """Logits (n, vocabulary) and labels (n,)."""
@@ -105,7 +106,7 @@ class NextToken:
 
     def training_flops(self, networks: Mapping[str, nn.Module], row: Row) -> float | None:
         attended = joined(row, self.architecture.longest) if self.is_joined else row
-        return self.architecture.training_flops(networks["model"], attended, row["weights"]["next_token"])
+        return self.architecture.training_flops(networks["model"], attended, row["weights"]["next_token"], causal=True)
 
 
 def joined(row: Row, length: int) -> Row:

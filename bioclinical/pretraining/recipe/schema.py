@@ -228,7 +228,7 @@ class MaskedTokens(Masks):
 
 @dataclass(frozen=True, kw_only=True)
 class NextToken:
-    """Predict each token from those before it.
+    """Predict each token from those before it; with ModernBERT only its attention changes.
 
     boundaries: joined (documents behind each other, cut into rows of the model's length; attention crosses from one
     document into the next, as GPT-2 was trained) or isolated (each document as if it were alone).
@@ -452,6 +452,7 @@ class Recipe:
     eval_loader: Loader | None = key(None)
     scheduler: Schedule = key(variants=SCHEDULERS)
     optimizer: Optimizer = key()
+    freeze_layers: list[int] | None = key(None)
     max_duration: Duration = key(above=0)
     eval_interval: Duration = key(above=0)
     global_train_batch_size: int = size(MOST)

@@ -29,6 +29,7 @@ from bioclinical.pretraining.recipe.load import plain_recipe, recipe_text
 from bioclinical.pretraining.recipe.schema import Recipe
 from bioclinical.pretraining.training.callbacks import build_callbacks
 from bioclinical.pretraining.training.composer_model import TrainedModel
+from bioclinical.pretraining.training.freezing import freeze_layers
 from bioclinical.pretraining.training.optimizer import build_optimizer
 from bioclinical.pretraining.training.progress import RunLog
 from bioclinical.pretraining.training.schedules import build_schedule
@@ -68,6 +69,8 @@ def build(recipe: Recipe) -> Parts:
         if recipe.model.gradient_checkpointing:
             network.gradient_checkpointing_enable({"use_reentrant": False})
         notes.append(architecture.compile(network))
+    if recipe.freeze_layers:
+        notes.append(freeze_layers(architecture.layers(model.networks["model"]), recipe.freeze_layers))
     train = build_loader(recipe, "train_loader", sizes, objective, tokenizer, position)
     evaluation = None
     if recipe.eval_loader:
