@@ -21,7 +21,7 @@ from bioclinical.tasks.catalogue import BENCHMARK_TASKS, relations
 from bioclinical.tasks.corpora import cos, deid, phenotype, social_history
 from bioclinical.tasks.example import SPLITS
 from bioclinical.tasks.loading import load_task
-from bioclinical.tasks.overview import check_suite, task_lines
+from bioclinical.tasks.overview import check_tasks, task_lines
 from bioclinical.tasks.readers.brat import BratReader
 from bioclinical.tasks.readers.conll import ConllReader  # noqa: F401  (for entries of your own)
 from bioclinical.tasks.readers.delimited import DelimitedReader
@@ -132,7 +132,7 @@ def parse_args() -> argparse.Namespace:
 
 def check_counts(suite: Suite, data_dir: Path) -> None:
     """Prints a suite's counts beside the published ones; raises RunFailed where one differs or cannot be read."""
-    check = check_suite(suite, [get_task(name) for name in suite.tasks], data_dir)
+    check = check_tasks([get_task(name) for name in suite.tasks], data_dir)
     print("\n".join(check.lines))
     if check.different or check.unreadable:
         raise RunFailed(check.summary)

@@ -9,11 +9,9 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from bioclinical import problems
 from bioclinical.errors import UserError
-from bioclinical.files import make_folder, sha256_of_file, sha256_of_json, write_json, write_text
+from bioclinical.files import exclusive, make_folder, sha256_of_file, sha256_of_json, write_json, write_text
 from bioclinical.problems import Problem
 from bioclinical.problems.label_names import is_printable
 from bioclinical.tasks.example import SPLITS, Example
@@ -41,7 +39,7 @@ def load_task(task: Task, data_dir: Path, protocol: Protocol = PAPER) -> TaskDat
     raw_sha256 = sha256_of_json(hashes)
     key = sha256_of_json([reader_version(), repr(task), protocol.label, raw_sha256])[:16]
     path = processed / f"{protocol.label}-{key}.json"
-    with FileLock(path.with_suffix(".lock")) if keeps_copy else contextlib.nullcontext():
+    with exclusive(path.with_suffix(".lock")) if keeps_copy else contextlib.nullcontext():
         content = read_copy(path)
         if content is None:
             # A reader of a user's own may know the published way only.

@@ -1,4 +1,4 @@
-"""What dataloader.py shows of all tasks: the list, and a suite's counts beside the published ones."""
+"""What is shown of tasks: the list, and their counts beside the published ones."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,22 +6,23 @@ from pathlib import Path
 
 from bioclinical.errors import UserError
 from bioclinical.tasks.loading import existing_files, load_task
-from bioclinical.tasks.published import counted_lines
+from bioclinical.tasks.published import counted_lines, shown
 from bioclinical.tasks.splits import Protocol
-from bioclinical.tasks.suites import Suite, suites_of
+from bioclinical.tasks.suites import suites_of
 from bioclinical.tasks.task import Task
 
 
 def task_lines(tasks: Sequence[Task], data_dir: Path) -> Iterator[str]:
-    """A line a task: whether its files are there, its kind, its official metric, its folds, suites and licence."""
+    """A line a task: whether its files are there, its kind, splits, official metric, suites and licence."""
     width = max(len(task.name) for task in tasks)
     for task in tasks:
         there = "yes" if has_files(task, data_dir) else "no"
         folds = f", {len(task.folds)} folds" if task.folds else ""
+        size = task.published.size if task.published else "sizes not published"
         suites = ", ".join(suites_of(task.name)) or "-"
         yield (
-            f"{task.name.ljust(width)}  files: {there.ljust(3)}  {task.problem}{folds}; {task.official_metric}; "
-            f"suites: {suites}; {task.licence or 'licence: data/README.md'}"
+            f"{task.name.ljust(width)}  files: {there.ljust(3)}  {task.problem}; {size}{folds}; "
+            f"{task.official_metric}; suites: {suites}; {task.licence or 'licence: data/README.md'}"
         )
 
 
@@ -51,8 +52,8 @@ class Check:
         )
 
 
-def check_suite(suite: Suite, tasks: Sequence[Task], data_dir: Path) -> Check:
-    """Reads every task of a suite whose files are there; a line for each published count."""
+def check_tasks(tasks: Sequence[Task], data_dir: Path) -> Check:
+    """Reads every task whose files are there; a line for each published count."""
     check = Check([])
     for task in tasks:
         if not has_files(task, data_dir):
@@ -73,18 +74,13 @@ def check_task(task: Task, data_dir: Path, check: Check) -> None:
     data = load_task(task, data_dir, Protocol(fold=fold))
     published = task.published.lines() if task.published else {}
     if not published:
-        shown = " / ".join(f"{len(examples):,}" for examples in data.splits.values())
-        check.lines.append(f"{task.name}: {shown} examples; no counts are published")
+        sizes = shown(tuple(len(examples) for examples in data.splits.values()))
+        check.lines.append(f"{task.name}: {sizes} examples; no counts are published")
     measured = counted_lines(data.splits, data.labels, list(published))
     for name, expected in published.items():
         is_equal = all(known is None or known == found for known, found in zip(expected, measured[name]))
         check.equal += is_equal
         check.different += not is_equal
-        found = " / ".join(f"{count:,}" for count in measured[name])
-        verdict = (
-            "as published"
-            if is_equal
-            else "published: " + " / ".join("?" if count is None else f"{count:,}" for count in expected)
-        )
-        check.lines.append(f"{task.name}: {name} {found} ({verdict})")
+        verdict = "as published" if is_equal else f"published: {shown(expected)}"
+        check.lines.append(f"{task.name}: {name} {shown(measured[name])} ({verdict})")
     check.lines += [f"{task.name}: warning: {warning}" for warning in data.warnings]

@@ -32,6 +32,21 @@ class Published:
             f"label {label}": count for label, count in self.labels.items()
         }
 
+    @property
+    def size(self) -> str:
+        """The published sizes of train, validation and test, in the unit in which they are published."""
+        units = {"examples": self.examples, "documents": self.groups, "words": self.words, "entities": self.entities}
+        known = {unit: counts for unit, counts in units.items() if counts}
+        if not known:
+            return "sizes not published"
+        unit, counts = next(iter(known.items()))
+        return f"{shown(counts)} {unit}"
+
+
+def shown(counts: Counts) -> str:
+    """The three numbers; a question mark where none is published."""
+    return " / ".join("?" if count is None else f"{count:,}" for count in counts)
+
 
 def counted_lines(
     splits: dict[str, list[Example]], labels: tuple[str, ...], names: list[str]
@@ -68,8 +83,7 @@ def refuse_another_release(name: str, published: Published, splits: dict[str, li
     sizes = tuple(len(splits[split]) for split in SPLITS)
     for other, expected in published.others.items():
         if sizes == expected:
-            shown = " / ".join(f"{size:,}" for size in sizes)
             raise UserError(
-                f"{name}: its files have {shown} examples, which are those of the task {other}; scores of the two are "
-                f"not comparable. Put the files into {other}'s folder"
+                f"{name}: its files have {shown(sizes)} examples, which are those of the task {other}; scores of the "
+                f"two are not comparable. Put the files into {other}'s folder"
             )

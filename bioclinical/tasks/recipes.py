@@ -13,8 +13,14 @@ from bioclinical.tasks.task import Task
 
 Recipe = dict[str, Any]  # names and values of Settings
 
-BIOLM_TAGGING: Recipe = {"lr": 1e-5, "wd": 0.0, "batch_size": 32, "epochs": 20, "max_length": 512, "eval_steps": 500}
-BIOLM_OTHERS: Recipe = {"lr": 2e-5, "wd": 0.0, "batch_size": 16, "epochs": 10, "max_length": 512, "eval_steps": 200}
+BIOLM: dict[str, Recipe] = {  # by the suite's kind of task
+    "sequence labelling": {
+        "lr": 1e-5, "wd": 0.0, "batch_size": 32, "epochs": 20, "max_length": 512, "eval_steps": 500
+    },
+    "classification": {
+        "lr": 2e-5, "wd": 0.0, "batch_size": 16, "epochs": 10, "max_length": 512, "eval_steps": 200
+    },
+}  # fmt: skip
 
 
 def blurb(lr: float, batch_size: int, epochs: int, max_length: int, warmup: float = 0.0) -> Recipe:
@@ -47,9 +53,7 @@ def recipe_for(name: str, task: Task) -> Recipe:
     """What a recipe sets for a task. Raises UserError where it says nothing about it."""
     if name not in RECIPES:
         raise UserError(f"unknown recipe '{name}'; known: {', '.join(RECIPES)}")
-    if name == "biolm" and task.name in SUITES["biolm18"].tasks:
-        return BIOLM_TAGGING if task.problem == "token_classification" else BIOLM_OTHERS
-    if name == "blurb" and task.name in BLURB:
-        return BLURB[task.name]
-    known = SUITES["biolm18"].tasks if name == "biolm" else tuple(BLURB)
-    raise UserError(f"the recipe {name} says nothing about {task.name}; it covers {', '.join(known)}")
+    known = BLURB if name == "blurb" else {member.task: BIOLM[member.kind] for member in SUITES["biolm18"].members}
+    if task.name not in known:
+        raise UserError(f"the recipe {name} says nothing about {task.name}; it covers {', '.join(known)}")
+    return known[task.name]

@@ -8,7 +8,7 @@ import pytest
 from bioclinical import problems
 from bioclinical.errors import UserError
 from bioclinical.tasks.loading import load_task, with_fold
-from bioclinical.tasks.overview import check_suite, task_lines
+from bioclinical.tasks.overview import check_tasks, task_lines
 from bioclinical.tasks.published import Published, counted_lines
 from bioclinical.tasks.recipes import BLURB, recipe_for
 from bioclinical.tasks.splits import PAPER, Protocol
@@ -130,7 +130,12 @@ def test_the_files_of_another_release_are_recognised_by_their_number(tmp_path):
 def test_list_shows_no_text_and_every_task(tmp_path):
     lines = list(task_lines(TASKS, tmp_path))
     assert len(lines) == len(TASKS) and all("files: no" in line for line in lines)
-    assert "10 folds; micro_f1_1; suites: biolm18" in next(line for line in lines if line.startswith("EU-ADR"))
+    by_name = {line.split()[0]: line for line in lines}
+    assert "sizes not published, 10 folds; micro_f1_1; suites: biolm18" in by_name["EU-ADR"]
+    assert "regression; 64 / 16 / 20 examples; pearson; suites: blue, blurb, biom; GPL-3" in by_name["BIOSSES"]
+    assert "; 152 / 18 / 256 documents; " in by_name["i2b2-2010"]
+    assert "; 46,750 / 4,551 / 8,662 entities; " in by_name["JNLPBA"]
+    assert "; ? / ? / 302 examples; " in by_name["RQE"]
 
 
 # The real files: task -> folder of the real data
@@ -160,8 +165,7 @@ def test_jnlpba_collapsed(real_data, tmp_path):
     folder.mkdir(parents=True)
     for name, source in (("train", "train_untyped"), ("devel", "devel"), ("test", "test")):
         (folder / f"{name}.tsv").symlink_to(real_data / "ner" / "JNLPBA" / f"{source}.tsv")
-    suite = replace(get_suite("blurb"), members=get_suite("blurb").members[4:5])
-    check = check_suite(suite, [get_task("JNLPBA")], tmp_path / "raw")
+    check = check_tasks([get_task("JNLPBA")], tmp_path / "raw")
     assert check.lines == ["JNLPBA: entities 46,750 / 4,551 / 8,662 (as published)"]
     with pytest.raises(UserError, match="unknown tag of 1 characters"):  # the types of train are not in this copy
         load_task(get_task("JNLPBA-5types"), tmp_path / "raw")
