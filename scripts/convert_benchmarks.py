@@ -1,7 +1,7 @@
-"""Converts a raw release of one of BLURB's corpora into the files that its task reads.
+"""Converts a raw release of one of BLURB's corpora into the files that its task reads, and compares their counts with
+the published ones.
 
 python scripts/convert_benchmarks.py HoC-BLURB --release Hallmarks-of-Cancer --ids data_generation
-python dataloader.py --check blurb
 """
 
 import argparse
@@ -9,6 +9,8 @@ from pathlib import Path
 
 from bioclinical.errors import UserError, run_cli
 from bioclinical.tasks.conversion import CONVERTERS
+from bioclinical.tasks.overview import conversion_lines
+from dataloader import TASKS
 
 WITHOUT_IDS = ("JNLPBA", "ChemProt-BLURB")
 
@@ -30,7 +32,8 @@ def main() -> None:
         if folder and not Path(folder).is_dir():
             raise UserError(f"{flag}: there is no folder '{folder}'")
     CONVERTERS[args.task](Path(args.release), Path(args.ids) if args.ids else None, out)
-    print(f"written: {out}; compare its counts: python dataloader.py --check blurb")
+    print(f"written: {out}")
+    print("\n".join(conversion_lines(TASKS, args.task, Path(args.data_dir))))
 
 
 if __name__ == "__main__":

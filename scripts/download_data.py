@@ -18,10 +18,13 @@ from tqdm import tqdm
 
 from bioclinical.errors import UserError, run_cli
 from bioclinical.files import atomic_path, make_folder, remove, sha256_of_file
-from bioclinical.tasks.downloads import FILES, Files
+from bioclinical.tasks.conversion import CONVERTERS
+from bioclinical.tasks.conversion.archives import unpack_release
+from bioclinical.tasks.downloads import BLURB_LISTS, FILES, RELEASES, Files
+from bioclinical.tasks.overview import conversion_lines
 from bioclinical.tasks.suites import SUITES
 from bioclinical.text.tables import TableReader
-from dataloader import get_task
+from dataloader import TASKS, get_task
 
 ATTEMPTS, TIMEOUT_S, WAIT_S = 5, 60, 2
 LARGEST_BYTES = 2 * 1024**3  # of a data set, unpacked
@@ -63,10 +66,12 @@ def main() -> None:
         folder = Path(args.data_dir) / name
         if folder.exists() and any(folder.iterdir()) and not args.overwrite:
             print(f"{name}: '{folder}' is there already (--overwrite replaces it)")
-        elif name in SOURCES or name in FILES:
-            fetch(SOURCES[name], folder) if name in SOURCES else fetch_files(name, FILES[name], folder)
+        elif name in SOURCES or name in FILES or name in RELEASES:
+            obtain(name, folder)
             files = [path for path in folder.iterdir() if path.is_file()]
             print(f"{name}: {len(files)} files, {sum(path.stat().st_size for path in files):,} bytes in '{folder}'")
+            if name in RELEASES:
+                print("\n".join(conversion_lines(TASKS, name, Path(args.data_dir))))
         else:
             by_hand.append(name)
     for name in by_hand:
@@ -80,7 +85,7 @@ def main() -> None:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Fetch the public data sets.")
-    known = sorted(set(SOURCES) | set(FILES))
+    known = sorted({*SOURCES, *FILES, *RELEASES})
     parser.add_argument(
         "datasets", nargs="*", metavar="NAME", help=f"of {', '.join(known)} (default: {', '.join(DEFAULT)}), or a suite"
     )
@@ -100,6 +105,40 @@ def parse_args() -> argparse.Namespace:
 def folders_of(suite: str) -> list[str]:
     """The folders of a suite's tasks, each once."""
     return list(dict.fromkeys(get_task(name).folder for name in SUITES[suite].tasks))
+
+
+def obtain(name: str, folder: Path) -> None:
+    """Fetches a data set the way it is published: an archive, single files, or a release to convert."""
+    if name in SOURCES:
+        fetch(SOURCES[name], folder)
+    elif name in FILES:
+        fetch_files(name, FILES[name], folder)
+    else:
+        fetch_release(name, RELEASES[name], folder)
+
+
+def fetch_release(name: str, urls: tuple[str, ...], folder: Path) -> None:
+    """Downloads a release's archives, unpacks and converts them; the folder exists only when all went well.
+
+    The archives are kept until then, so that a failure does not fetch them again.
+    """
+    kept = folder.parent / ".downloads" / name
+    make_folder(kept)
+    archives = [kept / url.rsplit("/", 1)[-1] for url in urls]
+    for url, archive in zip(urls, archives):
+        if not archive.exists():
+            download(url, archive)
+        size = archive.stat().st_size
+        print(f"{archive.name}: {size:,} bytes, sha256 {sha256_of_file(archive)} (no hash is known to compare with)")
+    release, lists = kept / "release", kept / "lists"
+    try:
+        for url, archive in zip(urls, archives):
+            unpack_release(archive, lists if url == BLURB_LISTS else release)
+    except UserError:  # a broken archive is fetched anew
+        remove(kept)
+        raise
+    CONVERTERS[name](release, lists if lists.exists() else None, folder)
+    remove(kept)
 
 
 def fetch_files(name: str, source: Files, folder: Path) -> None:

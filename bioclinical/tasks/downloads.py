@@ -1,5 +1,6 @@
-"""Where the public files of benchmark tasks are, file by file (downloads.json), with the size and hash of those that
-were looked at. HoC, GAD and BIOSSES: what BLURB's generator writes, from a public copy of its output."""
+"""Where the public files of benchmark tasks are: file by file (downloads.json), with the size and hash of those that
+were looked at, or as raw releases that are converted. HoC, GAD and BIOSSES: what BLURB's generator writes, from a
+public copy of its output."""
 
 import json
 from dataclasses import dataclass
@@ -25,6 +26,22 @@ class Files:
     url: str
     files: dict[str, RemoteFile]
 
+
+BLURB_LISTS = "https://microsoft.github.io/BLURB/sample_code/data_generation.tar.gz"
+# Task's folder -> the archives that its converter (bioclinical/tasks/conversion) needs. Their hashes are not known.
+RELEASES = {
+    "JNLPBA": (
+        "http://www.nactem.ac.uk/GENIA/current/Shared-tasks/JNLPBA/Train/Genia4ERtraining.tar.gz",
+        "http://www.nactem.ac.uk/GENIA/current/Shared-tasks/JNLPBA/Evaluation/Genia4ERtest.tar.gz",
+    ),
+    "PICO": ("https://github.com/bepnye/EBM-NLP/raw/master/ebm_nlp_2_00.tar.gz", BLURB_LISTS),
+    "DDI-BLURB": (
+        "https://github.com/zhangyijia1979/hierarchical-RNNs-model-for-DDI-extraction/raw/master/DDIextraction2013/"
+        "DDIextraction_2013.tar.gz",
+        BLURB_LISTS,
+    ),
+    "ChemProt-BLURB": ("https://biocreative.bioinformatics.udel.edu/media/store/files/2017/ChemProt_Corpus.zip",),
+}
 
 FILES = {
     name: Files(entry["url"], {local: RemoteFile(**remote) for local, remote in entry["files"].items()})

@@ -36,7 +36,7 @@ def has_files(task: Task, data_dir: Path) -> bool:
 
 @dataclass
 class Check:
-    """What became of holding a suite's files against the published counts."""
+    """What became of holding tasks' files against the published counts."""
 
     lines: list[str]
     equal: int = 0
@@ -66,6 +66,14 @@ def check_tasks(tasks: Sequence[Task], data_dir: Path) -> Check:
             check.unreadable += 1
             check.lines.append(f"{task.name}: {error}")
     return check
+
+
+def conversion_lines(tasks: Sequence[Task], folder: str, data_dir: Path) -> list[str]:
+    """What to say of a folder that was just converted: the counts of its tasks beside the published ones."""
+    check = check_tasks([task for task in tasks if task.folder == folder], data_dir)
+    if not check.different and not check.unreadable:
+        return [*check.lines, "converted as published, by these counts"]
+    return [*check.lines, f"warning: {check.summary}: scores on these files are not comparable with published ones"]
 
 
 def check_task(task: Task, data_dir: Path, check: Check) -> None:

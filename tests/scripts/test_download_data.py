@@ -3,6 +3,7 @@
 import hashlib
 import io
 import sys
+import tarfile
 import threading
 import zipfile
 from dataclasses import replace
@@ -11,10 +12,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from bioclinical.errors import run_cli
-from bioclinical.tasks.downloads import Files, RemoteFile
+from bioclinical.tasks.downloads import RELEASES, Files, RemoteFile
 from dataloader import get_task
 from scripts import download_data
 from scripts.download_data import SOURCES
+
+PARTS = ("train", "dev", "test")
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -31,7 +34,7 @@ class Handler(BaseHTTPRequestHandler):
         start = 0
         if self.headers.get("Range") and action != "ignore range":
             start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
-        body = self.server.content[start:]
+        body = self.server.files.get(self.path.rsplit("/", 1)[-1], self.server.content)[start:]
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -46,11 +49,15 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.plan, server.requests, server.content = [], [], b""
+    server.plan, server.requests, server.content, server.files = [], [], b"", {}
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     for name, source in list(SOURCES.items()):
         here = f"http://127.0.0.1:{server.server_port}/" + source.url.rsplit("/", 1)[-1]
         monkeypatch.setitem(SOURCES, name, replace(source, url=here))
+    for name, urls in list(RELEASES.items()):
+        here = tuple(f"http://127.0.0.1:{server.server_port}/" + url.rsplit("/", 1)[-1] for url in urls)
+        monkeypatch.setitem(RELEASES, name, here)
+    monkeypatch.setattr(download_data, "BLURB_LISTS", f"http://127.0.0.1:{server.server_port}/data_generation.tar.gz")
     monkeypatch.setattr(download_data, "WAIT_S", 0)
     yield server
     server.shutdown()
@@ -193,10 +200,51 @@ def test_another_file_is_not_kept(one_file, run, tmp_path):
 
 
 def test_a_suite_names_what_must_be_fetched_by_hand(one_file, run, monkeypatch):
-    monkeypatch.setattr(download_data, "folders_of", lambda suite: ["NCBI-disease", "MedNLI", "PICO"])
+    monkeypatch.setattr(download_data, "folders_of", lambda suite: ["NCBI-disease", "MedNLI"])
     code, out, _ = run("blurb")
     assert code == 0 and "MedNLI: by hand. Get the three files from physionet.org" in out
-    assert "PICO: by hand. Get ebm_nlp_2_00.tar.gz" in out and "dataloader.py --check blurb" in out
+    assert "dataloader.py --check blurb" in out
+
+
+# Releases that are converted
+
+
+def tarred(files: dict[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as content:
+        for name, text in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text.encode())
+            content.addfile(member, io.BytesIO(text.encode()))
+    return buffer.getvalue()
+
+
+PICO = {f"ebm_nlp_2_00/documents/{pmid}.tokens": "Forty\nslept\n.\n" for pmid in (1, 2, 3)} | {
+    f"ebm_nlp_2_00/annotations/aggregated/starting_spans/{element}/{place}/{pmid}.AGGREGATED.ann": marks
+    for element, marks in (("participants", "1\n0\n0"), ("interventions", "0\n0\n0"), ("outcomes", "0\n1\n0"))
+    for pmid, place in ((1, "train"), (2, "train"), (3, "test/gold"))
+}
+
+
+def test_a_release_is_converted_and_its_counts_compared(server, run, tmp_path):
+    lists = {f"data_generation/indexing/ebmnlp/{part}_pmid.tsv": f"{k}," for k, part in enumerate(PARTS, start=1)}
+    server.files = {"ebm_nlp_2_00.tar.gz": tarred(PICO), "data_generation.tar.gz": tarred(lists)[:40]}
+    code, _, err = run("PICO")
+    assert code == 2 and "'data_generation.tar.gz' is no intact archive" in err and not (tmp_path / "raw/PICO").exists()
+    server.files["data_generation.tar.gz"] = tarred(lists)
+    code, out, err = run("PICO")
+    assert code == 0, err
+    assert (tmp_path / "raw/PICO/test.tsv").read_text() == "-DOCSTART- (3)\n\nForty\tI-PAR\nslept\tI-OUT\n.\tO\n"
+    assert "PICO: groups 1 / 1 / 1 (published: 3,842 / 960 / 191)" in out and "not comparable with published" in out
+    assert not (tmp_path / "raw/.downloads/PICO").exists()
+
+
+def test_a_release_that_does_not_convert_is_not_fetched_again(server, run, tmp_path):
+    server.content = archive({"readme": "moved"})
+    for _ in range(2):
+        code, _, err = run("JNLPBA")
+        assert code == 2 and "holds 'Genia4ERtask1.iob2' 0 times" in err
+    assert len(server.requests) == 2 and not (tmp_path / "raw/JNLPBA").exists()
 
 
 def test_every_file_has_a_task_that_reads_it():

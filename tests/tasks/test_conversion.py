@@ -1,13 +1,20 @@
 """Raw releases of BLURB's corpora, invented in their layouts, become files that the tasks read."""
 
+import io
+import re
 import subprocess
 import sys
+import tarfile
+import types
+import zipfile
+from xml.etree import ElementTree
 
 import pytest
 from repository import ROOT
 
 from bioclinical.errors import UserError
 from bioclinical.tasks.conversion import chemprot, ddi, ebm_nlp, genia, hoc
+from bioclinical.tasks.conversion.archives import unpack_release
 from bioclinical.tasks.conversion.common import marked, read_ids
 from bioclinical.tasks.corpora.hoc import LABELS, HocReader
 from bioclinical.tasks.readers.conll import read_conll
@@ -69,7 +76,7 @@ def test_hoc_real_sentences_are_blurbs(real_data):
     assert found == published
 
 
-def test_ebm_nlp(tmp_path):
+def test_ebm_nlp(tmp_path, capsys):
     release = tmp_path / "release"
     for pmid, place in (("1", "train"), ("2", "train"), ("3", "test/gold")):
         write(release / "documents" / f"{pmid}.tokens", "Forty\nwomen\nslept\n.\nWell\n")
@@ -84,9 +91,18 @@ def test_ebm_nlp(tmp_path):
     ebm_nlp.convert(release, ids, tmp_path / "PICO")
     sentences = read_conll(tmp_path / "PICO" / "test.tsv", columns=2)
     assert [s["tags"] for s in sentences] == [["I-PAR", "I-PAR", "I-OUT", "I-OUT"], ["O"]]
+    (release / "annotations" / "aggregated" / "starting_spans" / "outcomes" / "train" / "1.AGGREGATED.ann").unlink()
+    ebm_nlp.convert(release, ids, tmp_path / "PICO")
+    assert "1 document(s) without a file of their outcomes" in capsys.readouterr().out
+    assert read_conll(tmp_path / "PICO" / "train.tsv", columns=2)[0]["tags"] == ["I-PAR", "I-PAR", "O", "O"]
     write(release / "documents" / "3.tokens", "one more token than marks , so it seems")
     with pytest.raises(UserError, match="5 marks for 9 tokens"):
         ebm_nlp.convert(release, ids, tmp_path / "PICO")
+
+
+def test_a_discontinuous_drug_reaches_from_its_first_to_its_last_fragment(tmp_path):
+    entity = ElementTree.fromstring('<entity id="e" charOffset="0-3;9-12"/>')
+    assert ddi.span(entity, "some kind of drug", tmp_path) == (0, 13, "DRUG")
 
 
 def test_ddi(tmp_path):
@@ -108,7 +124,26 @@ def test_ddi(tmp_path):
     }
 
 
-def test_chemprot(tmp_path):
+@pytest.fixture
+def punkt(monkeypatch):
+    """Stands in for NLTK with its English model, which has to be fetched: a sentence ends at every full stop."""
+    tokenize = types.SimpleNamespace(
+        sent_tokenize=lambda text: [part.strip() for part in re.findall(r"[^.]+\.?", text)]
+    )
+    monkeypatch.setitem(sys.modules, "nltk", types.SimpleNamespace(tokenize=tokenize))
+    monkeypatch.setitem(sys.modules, "nltk.tokenize", tokenize)
+    return tokenize
+
+
+def test_who_cuts_sentences_is_said(punkt, monkeypatch, capsys):
+    assert chemprot.sentence_cutter() is punkt.sent_tokenize
+    assert "sentences: by NLTK's Punkt" in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, "nltk.tokenize", None)  # as if it were not installed
+    assert chemprot.sentence_cutter()("Ends e.g. here. Begins.") == ["Ends e.g. here.", "Begins."]
+    assert "counts differ a little from BLURB's" in capsys.readouterr().out
+
+
+def test_chemprot(tmp_path, punkt):
     for name, ending in (("training", ""), ("development", ""), ("test", "_gs")):
         write(
             tmp_path / f"chemprot_{name}_abstracts{ending}.tsv",
@@ -116,9 +151,23 @@ def test_chemprot(tmp_path):
         )
         entities = "7\tT1\tCHEMICAL\t10\t17\tAspirin\n7\tT2\tGENE-Y\t27\t32\tCOX-1\n7\tT3\tGENE-N\t3\t8\tCOX-1\n7\tT4\tCHEMICAL\t34\t41\tAspirin\n"
         write(tmp_path / f"chemprot_{name}_entities{ending}.tsv", entities)
-        write(tmp_path / f"chemprot_{name}_relations{ending}.tsv", "7\tCPR:4\tY \tINHIBITOR\tArg1:T1\tArg2:T2\n")
+        relations = "7\tCPR:9\tY \tSUBSTRATE\tArg1:T1\tArg2:T2\n7\tCPR:4\tY \tINHIBITOR\tArg1:T1\tArg2:T2\n"
+        write(tmp_path / f"chemprot_{name}_relations{ending}.tsv", relations)
     chemprot.convert(tmp_path, None, tmp_path / "out")
     assert rows(tmp_path / "out" / "test.tsv") == [["7.T1.T2", "@CHEMICAL$ inhibits @GENE$.", "CPR:4"]]
+    write(tmp_path / "chemprot_training_relations.tsv", relations + "7\tCPR:10\tN \tNOT\tArg1:T1\tArg2:T2\n")
+    chemprot.convert(tmp_path, None, tmp_path / "out")
+    assert [row[2] for row in rows(tmp_path / "out" / "train.tsv")] == ["false"]  # the last one is none of the five
+    write(tmp_path / "chemprot_training_entities.tsv", "7\tT1\tCHEMICAL\t10\t99\tAspirin\n")
+    with pytest.raises(UserError, match="row 1: the span of T1 lies outside the text of abstract 7"):
+        chemprot.convert(tmp_path, None, tmp_path / "out")
+
+
+def test_chemprot_sentences_end_at_the_tab_whoever_cuts_them():
+    text = "On COX-1\tIt works. So"
+    for cut in (chemprot.SENTENCE_END.split, lambda text: [text]):
+        spans = [text[start:end] for start, end in chemprot.sentence_spans(text, cut)]
+        assert "".join(spans).replace(" ", "") == "OnCOX-1Itworks.So" and "On COX-1" in spans
 
 
 def test_genia(tmp_path):
@@ -149,3 +198,37 @@ def test_script_says_what_it_needs(tmp_path):
     command = [sys.executable, ROOT / "scripts" / "convert_benchmarks.py", "PICO", "--release", tmp_path]
     run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert run.returncode == 2 and "--ids is needed" in run.stderr
+
+
+# Archives
+
+
+def zipped(files):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as content:
+        for name, data in files.items():
+            content.writestr(name, data)
+    return buffer.getvalue()
+
+
+def test_a_zip_of_zips_is_unpacked_whole(tmp_path):
+    (tmp_path / "c.zip").write_bytes(zipped({"corpus/part.zip": zipped({"part/a.tsv": "x"}), "corpus/readme": "y"}))
+    unpack_release(tmp_path / "c.zip", tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()} == {"a.tsv", "readme"}
+
+
+@pytest.mark.parametrize("name", ["../evil", "/evil", "C:\\evil"])
+def test_paths_that_lead_out_are_refused(tmp_path, name):
+    (tmp_path / "c.zip").write_bytes(zipped({name: "x"}))
+    with tarfile.open(tmp_path / "c.tar.gz", "w:gz") as content:
+        content.addfile(tarfile.TarInfo(name))
+    for archive in ("c.zip", "c.tar.gz"):
+        with pytest.raises(UserError, match="leads out of its folder"):
+            unpack_release(tmp_path / archive, tmp_path / "out" / "deep")
+    assert not (tmp_path / "evil").exists() and not (tmp_path / "out" / "evil").exists()
+
+
+def test_a_damaged_archive(tmp_path):
+    (tmp_path / "c.tar.gz").write_bytes(b"<html>moved</html>")
+    with pytest.raises(UserError, match="'c.tar.gz' is no intact archive"):
+        unpack_release(tmp_path / "c.tar.gz", tmp_path / "out")

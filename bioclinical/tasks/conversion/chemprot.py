@@ -1,12 +1,14 @@
 """ChemProt-BLURB from the corpus of BioCreative VI: every chemical with every gene of its sentence.
 
-How BLURB cuts sentences is not published; a full stop, question or exclamation mark before a blank and a capital
-letter, digit or bracket ends one here, so that counts come near the published ones and are not them (`dataloader.py
---check`).
+Rules as in public derivatives of BLURB's generator: NLTK's English Punkt model cuts sentences, the tab between title
+and abstract always does, and of a pair with several relations the last in the file counts, also where that is none of
+the five. Without NLTK's model (`python -m nltk.downloader punkt_tab`) a full stop, question or exclamation mark before
+a blank and a capital letter, digit or bracket ends a sentence; counts then come near the published ones.
 """
 
 import re
 from collections import defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bioclinical.errors import UserError
@@ -22,26 +24,28 @@ Entity = tuple[str, str, int, int]  # id, type, [start, end) in title, blank and
 
 def convert(release: Path, ids: Path | None, out: Path) -> None:
     """Writes train.tsv, dev.tsv and test.tsv without header: `<pmid>.<chemical>.<gene>`, sentence, label."""
-    contents = {}
+    contents, cut = {}, sentence_cutter()
     for part, name in RELEASE.items():
-        rows = part_rows(release, name)
+        rows = part_rows(release, name, cut)
         contents[f"{part}.tsv"] = "".join("\t".join(row) + "\n" for row in rows)
     write_parts(out, contents)
 
 
-def part_rows(release: Path, name: str) -> list[tuple[str, str, str]]:
+def part_rows(release: Path, name: str, cut: Callable[[str], list[str]]) -> list[tuple[str, str, str]]:
     """The rows of one part of the release; the test part's files end in `_gs`."""
-    texts = {cells[0]: " ".join(cells[1:3]) for cells in table(only(release, f"chemprot_{name}_abstracts*.tsv"), 3)}
+    abstracts = only(release, f"chemprot_{name}_abstracts*.tsv")
+    texts = {cells[0]: "\t".join(cells[1:3]) for cells in table(abstracts, 3)}  # offsets count the tab as a character
     entities: dict[str, list[Entity]] = defaultdict(list)
-    for pmid, key, kind, start, end, *_ in table(only(release, f"chemprot_{name}_entities*.tsv"), 6):
+    path = only(release, f"chemprot_{name}_entities*.tsv")
+    for number, (pmid, key, kind, start, end, *_) in enumerate(table(path, 6), start=1):
+        if not (start.isdecimal() and end.isdecimal() and int(start) < int(end) <= len(texts.get(pmid, ""))):
+            raise UserError(f"'{path}' row {number}: the span of {key} lies outside the text of abstract {pmid}")
         entities[pmid].append((key, kind, int(start), int(end)))
-    path = only(release, f"chemprot_{name}_relations*.tsv")
-    relations: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for pmid, group, *cells in table(path, 6):
-        if group in RELATIONS:
-            chemical, gene = (cell.removeprefix("Arg1:").removeprefix("Arg2:") for cell in cells[-2:])
-            relations[pmid, chemical, gene].append(group)
-    return [row for pmid, text in texts.items() for row in abstract_rows(pmid, text, entities[pmid], relations)]
+    relations: dict[tuple[str, str, str], str] = {}
+    for pmid, group, *cells in table(only(release, f"chemprot_{name}_relations*.tsv"), 6):
+        chemical, gene = (cell.strip().removeprefix("Arg1:").removeprefix("Arg2:") for cell in cells[-2:])
+        relations[pmid, chemical, gene] = group if group in RELATIONS else "false"
+    return [row for pmid, text in texts.items() for row in abstract_rows(pmid, text, entities[pmid], relations, cut)]
 
 
 def table(path: Path, columns: int) -> list[list[str]]:
@@ -54,11 +58,15 @@ def table(path: Path, columns: int) -> list[list[str]]:
 
 
 def abstract_rows(
-    pmid: str, text: str, entities: list[Entity], relations: dict[tuple[str, str, str], list[str]]
+    pmid: str,
+    text: str,
+    entities: list[Entity],
+    relations: dict[tuple[str, str, str], str],
+    cut: Callable[[str], list[str]],
 ) -> list[tuple[str, str, str]]:
-    """The pairs of one abstract; a pair with several relations gives several rows."""
+    """The pairs of one abstract, a row each."""
     rows = []
-    for start, end in sentence_spans(text):
+    for start, end in sentence_spans(text, cut):
         inside = [entity for entity in entities if start <= entity[2] and entity[3] <= end]
         for chemical in (entity for entity in inside if entity[1] == "CHEMICAL"):
             for gene in (entity for entity in inside if entity[1].startswith("GENE")):
@@ -66,15 +74,32 @@ def abstract_rows(
                     (e[2] - start, e[3] - start, "CHEMICAL" if e is chemical else "GENE") for e in (chemical, gene)
                 ]
                 sentence = marked(text[start:end], spans).replace("@CHEMICAL-GENE$", "@CHEM-GENE$")
-                for label in relations.get((pmid, chemical[0], gene[0]), ["false"]):
-                    rows.append((f"{pmid}.{chemical[0]}.{gene[0]}", sentence, label))
+                label = relations.get((pmid, chemical[0], gene[0]), "false")
+                rows.append((f"{pmid}.{chemical[0]}.{gene[0]}", sentence, label))
     return rows
 
 
-def sentence_spans(text: str) -> list[tuple[int, int]]:
-    """[start, end) of each sentence."""
-    spans, start = [], 0
-    for match in SENTENCE_END.finditer(text):
-        spans.append((start, match.start()))
-        start = match.end()
-    return [*spans, (start, len(text))]
+def sentence_spans(text: str, cut: Callable[[str], list[str]]) -> Iterator[tuple[int, int]]:
+    """[start, end) of each sentence; none crosses the tab."""
+    end = 0
+    for sentence in cut(text):
+        for part in sentence.split("\t"):
+            start = text.index(part, end)
+            end = start + len(part)
+            yield start, end
+
+
+def sentence_cutter() -> Callable[[str], list[str]]:
+    """NLTK's Punkt where it and its English model are installed, else our own rule; says which."""
+    try:
+        from nltk.tokenize import sent_tokenize
+
+        sent_tokenize("One. Two.")
+    except (ImportError, LookupError):
+        print(
+            "sentences: by our own rule, so that counts differ a little from BLURB's; for BLURB's: pip install nltk "
+            "&& python -m nltk.downloader punkt_tab"
+        )
+        return SENTENCE_END.split
+    print("sentences: by NLTK's Punkt")
+    return sent_tokenize

@@ -14,7 +14,9 @@ KEPT_PARTS = 2
 
 def convert(release: Path, ids: Path, out: Path) -> None:
     """Writes train.tsv, dev.tsv and test.tsv without header: id of the pair, sentence, label."""
-    by_name = {"/".join(path.parts[-KEPT_PARTS:]): path for path in release.rglob("*.xml")}
+    # The release of the challenge also holds its test files for entities alone, without pairs and by the same names.
+    paths = (path for path in sorted(release.rglob("*.xml")) if "DrugNER" not in str(path.relative_to(release)))
+    by_name = {"/".join(path.parts[-KEPT_PARTS:]): path for path in paths}
     contents = {}
     for part, files in read_ids(ids, "DDI", "_files.tsv").items():
         names = ["/".join(name.split("/")[-KEPT_PARTS:]) for name in files]
@@ -43,8 +45,9 @@ def label(pair: Element) -> str:
 
 
 def span(entity: Element, text: str, path: Path) -> tuple[int, int, str]:
-    """[start, end) of a mention, of its first fragment where it has several; raises UserError for one outside."""
-    match = re.match(r"(\d+)-(\d+)", attribute(entity, "charOffset", path))
+    """[start, end) of a mention, from the first to the last fragment where it has several, as public derivatives of
+    BLURB's generator have it. Raises UserError for one outside its sentence."""
+    match = re.fullmatch(r"(\d+)-(?:.*-)?(\d+)", attribute(entity, "charOffset", path))
     if match is None or not int(match[1]) <= int(match[2]) < len(text):
         raise UserError(f"'{path}': an <entity> whose charOffset is malformed or outside its sentence")
     return int(match[1]), int(match[2]) + 1, "DRUG"
