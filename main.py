@@ -15,6 +15,7 @@ from bioclinical.errors import UserError, run_cli
 from bioclinical.finetuning.identity import identify
 from bioclinical.finetuning.saved_model import refuse_unsaved_model
 from bioclinical.finetuning.settings import SEED_SCOPES, Settings
+from bioclinical.problems.losses import LOSSES
 from bioclinical.results.store import is_finished, store_label
 from bioclinical.tasks.example import SPLITS
 from bioclinical.tasks.loading import load_task
@@ -35,6 +36,10 @@ def main() -> None:
     data.options(settings.options)  # unknown ones end here
     if fault := data.problem.pooling_fault(settings.pooling, data.splits["train"]):
         raise UserError(f"--pooling {settings.pooling}: {task.name} {fault}")
+    if settings.loss not in data.problem.losses:
+        raise UserError(
+            f"--loss {settings.loss}: {task.name} is trained by {', '.join(data.problem.losses)} ({task.problem})"
+        )
     path = None if args.overwrite else finished_run(args, settings, data)
     if path is None:
         from bioclinical.finetuning.experiment import run  # imports torch and transformers
@@ -112,6 +117,18 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         type=fraction,
         default=default.layer_decay,
         help="learning rate of a layer over that of the next (ELECTRA: 0.8; default: 1, all alike)",
+    )
+    recipe.add_argument(
+        "--loss",
+        choices=LOSSES,
+        default=default.loss,
+        help="plain (default), weighted by how rare a label is, or focal (docs/operating_points.md)",
+    )
+    recipe.add_argument(
+        "--patience",
+        type=positive(int),
+        metavar="N",
+        help="stop after N evaluations without a better one (default: no)",
     )
     recipe.add_argument("--eval_steps", type=positive(int), help="evaluate every N steps (default: every epoch)")
     recipe.add_argument("--recipe", choices=RECIPES, help="a published recipe's values in place of these defaults")

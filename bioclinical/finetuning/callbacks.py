@@ -64,6 +64,23 @@ def is_complete(checkpoint: Path) -> bool:
     return whole and (best_folder == checkpoint or is_complete(best_folder))
 
 
+class Patience(TrainerCallback):
+    """Ends the training after so many evaluations without a better score. It keeps nothing: the Trainer's log says all,
+    so that a resumed training ends where an unbroken one does."""
+
+    def __init__(self, metric: Metric, patience: int) -> None:
+        self.metric, self.patience = metric, patience
+
+    def on_evaluate(self, args, state, control, **kwargs) -> None:
+        control.should_training_stop = control.should_training_stop or self.is_exhausted(state.log_history)
+
+    def is_exhausted(self, log_history: list[dict]) -> bool:
+        """Whether the newest evaluations, as many as there is patience, did not beat what came before them."""
+        name = f"eval_{self.metric.name}"
+        scores = [entry[name] * (1 if self.metric.higher_is_better else -1) for entry in log_history if name in entry]
+        return len(scores) > self.patience and max(scores[-self.patience :]) <= max(scores[: -self.patience])
+
+
 class EpochScores(TrainerCallback):
     """Prints the validation score of each epoch as it is known."""
 

@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainerState
 from transformers.trainer_utils import get_last_checkpoint
 
 from bioclinical.errors import UserError
 from bioclinical.files import remove
-from bioclinical.finetuning.callbacks import StepClock, is_complete
+from bioclinical.finetuning.callbacks import Patience, StepClock, is_complete
 from bioclinical.finetuning.settings import Settings
 from bioclinical.finetuning.trainer import GuardedTrainer, best_epoch, build_trainer, validation_history
 from bioclinical.metrics.metric import Prediction
@@ -61,7 +61,9 @@ def finetune(
     trainer = build_trainer(model, coder, data, splits["train"], splits["validation"], settings, run_dir, device)
     clock = StepClock()
     trainer.add_callback(clock)
-    run_training(trainer, starting_checkpoint(run_dir, resume))
+    checkpoint = starting_checkpoint(run_dir, resume)
+    end_where_it_had_ended(trainer, checkpoint)
+    run_training(trainer, checkpoint)
     trained = time.perf_counter()
     history, best = validation_history(trainer), best_epoch(trainer)
     options = problem.calibrated(coder, splits["validation"], lambda: trainer.outputs_over(splits["validation"]))
@@ -94,6 +96,16 @@ def coder_of(
     """What turns the task's examples into rows of the model."""
     options = data.problem.fitted_options(data.options(settings.options), data.splits["train"])
     return Coder(tokenizer, max_length, arguments_of(model), data.labels, options)
+
+
+def end_where_it_had_ended(trainer: GuardedTrainer, checkpoint: str | None) -> None:
+    """A run that lost its patience and was stopped before its test takes no further step when it is resumed."""
+    patience = next((c for c in trainer.callback_handler.callbacks if isinstance(c, Patience)), None)
+    if patience is None or checkpoint is None:
+        return
+    state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
+    if patience.is_exhausted(state.log_history):
+        trainer.args.max_steps = state.global_step
 
 
 def run_training(trainer: GuardedTrainer, checkpoint: str | None) -> None:

@@ -21,7 +21,9 @@ class Settings:
     what a sequence task's test takes of longer texts, the `head` or the mean of the logits of all `windows`; warmup: of
     the learning rate, below 1 the share of all steps, else steps; eval_steps: steps between evaluations, None for one
     an epoch; options: `NAME=VALUE` of the problem's own settings, sorted; layer_decay: the learning rate of a layer by
-    that of the next; seed_scope: what the seed decides, `all` that is random, or as published the new `head` alone.
+    that of the next; seed_scope: what the seed decides, `all` that is random, or as published the new `head` alone;
+    loss: a name of bioclinical/problems/losses.py; patience: evaluations without a better score after which training
+    ends, None for never.
 
     A setting added later has a plain default and is part of a run's identity only where it differs from that, so that
     runs that finished before still count as finished.
@@ -44,6 +46,8 @@ class Settings:
     options: tuple[str, ...] = ()
     layer_decay: float = 1.0
     seed_scope: str = "all"
+    loss: str = "plain"
+    patience: int | None = None
 
     @property
     def training_seed(self) -> int:

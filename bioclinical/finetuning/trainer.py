@@ -5,6 +5,7 @@ import dataclasses
 import math
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from bioclinical.errors import RunFailed
-from bioclinical.finetuning.callbacks import CompleteMark, EpochScores
+from bioclinical.finetuning.callbacks import CompleteMark, EpochScores, Patience
 from bioclinical.finetuning.layer_rates import parameter_groups
 from bioclinical.finetuning.settings import Settings
 from bioclinical.metrics.metric import scalars
@@ -33,12 +34,19 @@ class GuardedTrainer(Trainer):
     step."""
 
     def __init__(
-        self, *args, problem: Problem, example_ids: dict[str, list[str]], layer_decay: float = 1.0, **kwargs
+        self,
+        *args,
+        problem: Problem,
+        loss: Callable[..., Any] | None,
+        example_ids: dict[str, list[str]],
+        layer_decay: float = 1.0,
+        **kwargs,
     ) -> None:
-        """example_ids: the ids of the `train` examples, and under `evaluation` of those being evaluated."""
+        """loss: as `Problem.loss_function` gives it.  example_ids: the ids of the `train` examples, and under
+        `evaluation` of those being evaluated."""
         super().__init__(
             *args,
-            compute_loss_func=problem.loss,
+            compute_loss_func=loss,
             preprocess_logits_for_metrics=lambda logits, labels: problem.reduce(logits),
             **kwargs,
         )
@@ -74,10 +82,12 @@ class GuardedTrainer(Trainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The batch's mean loss; in training weighted such that a step's gradient is that of all its terms' mean,
         however they are divided into micro-batches. num_items_in_batch: the terms of the step."""
-        indices = inputs.pop(EXAMPLE_INDEX)
+        indices, terms = inputs.pop(EXAMPLE_INDEX), self.loss_terms(inputs)  # a loss of our own takes the labels out
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
-        if num_items_in_batch and model.training:  # the Trainer divides by gradient_accumulation_steps
-            loss = loss * (self.loss_terms(inputs) / num_items_in_batch * self.args.gradient_accumulation_steps)
+        if num_items_in_batch and model.training:
+            # The Trainer divides a model's own loss by gradient_accumulation_steps, and no other one.
+            divisor = self.args.gradient_accumulation_steps if self.compute_loss_func is None else 1
+            loss = loss * (terms / num_items_in_batch * divisor)
         finite = self.problem.finite_rows(self.problem.logits(outputs).detach(), inputs["attention_mask"])
         if not torch.isfinite(loss.detach()) or not finite.all():
             self.stop_at(indices.tolist(), "train" if model.training else "evaluation")
@@ -133,13 +143,19 @@ def build_trainer(
         data_collator=problem.collator(coder),
         processing_class=coder.tokenizer,
         compute_metrics=compute_metrics,
-        callbacks=[EpochScores(data.selection_metric), CompleteMark()],
+        callbacks=[EpochScores(data.selection_metric), CompleteMark(), *early_stopping(settings, data)],
         problem=problem,
+        loss=problem.loss_function(settings.loss, data.splits["train"], data.labels),
         example_ids={"train": ids_of(train), "evaluation": ids_of(validation)},
         layer_decay=settings.layer_decay,
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def early_stopping(settings: Settings, data: TaskData) -> list[Patience]:
+    """What ends the training where that was asked for."""
+    return [Patience(data.selection_metric, settings.patience)] if settings.patience else []
 
 
 def ids_of(split: EncodedSplit) -> list[str]:

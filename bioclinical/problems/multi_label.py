@@ -12,6 +12,7 @@ from bioclinical.metrics.classification import label_metrics, per_class
 from bioclinical.metrics.metric import Metric, Prediction
 from bioclinical.problems.encoding import Coder
 from bioclinical.problems.label_names import name_labels
+from bioclinical.problems.losses import LOSSES, Loss, focal_binary, positive_weights, weighted_binary
 from bioclinical.problems.problem import Answer, identity
 from bioclinical.problems.sequence import SequenceProblem
 from bioclinical.problems.single_label import rounded
@@ -23,6 +24,7 @@ class MultiLabel(SequenceProblem):
 
     name = "multi_label_classification"
     selection_metric = "weighted_f1"
+    losses = LOSSES
 
     def gold_fault(self, gold: Any, labels: tuple[str, ...]) -> str | None:
         if isinstance(gold, list) and len(gold) == len(labels) and all(value in (0, 1) for value in gold):
@@ -41,6 +43,11 @@ class MultiLabel(SequenceProblem):
 
     def target(self, gold: list[int], coder: Coder) -> list[float]:
         return [float(value) for value in gold]  # binary cross-entropy wants floats
+
+    def loss_function(self, name: str, train: Sequence[Example], labels: tuple[str, ...]) -> Loss | None:
+        if name == "weighted":
+            return weighted_binary(positive_weights(list(self.counts(train, labels).values()), len(train)))
+        return focal_binary if name == "focal" else None
 
     def prediction(self, gold: list[int], logits: np.ndarray, coder: Coder) -> dict[str, Any]:
         """1 where the logit is above 0, and every label's probability."""

@@ -25,9 +25,9 @@ class Problem(ABC):
     name: as tasks and results name it.  auto_class: the class of transformers that builds its head.
     selection_metric: the validation metric that decides the best epoch unless the task declares another.
     label_names: the inputs that hold the gold.  is_per_token: the logits have a row for each token, and those at
-    padding are never used.  length_unit: of `length`.  has_labels: examples carry names out of a list.  finds_spans:
-    its answers hold `entities` of the text, which can be redacted.  options_class: a frozen dataclass of its own
-    settings.
+    padding are never used.  length_unit: of `length`.  has_labels: examples carry names out of a list.  losses: those
+    of --loss that it can be trained with.  finds_spans: its answers hold `entities` of the text, which can be redacted.
+    options_class: a frozen dataclass of its own settings.
     """
 
     name: ClassVar[str]
@@ -38,6 +38,7 @@ class Problem(ABC):
     length_unit: ClassVar[str] = "characters"
     options_class: ClassVar[type] = NoOptions
     has_labels: ClassVar[bool] = True
+    losses: ClassVar[tuple[str, ...]] = ("plain",)
     finds_spans: ClassVar[bool] = False
 
     # --- Examples -----------------------------------------------------------------------------------------------------
@@ -116,6 +117,10 @@ class Problem(ABC):
 
     # Where the model's own loss does not fit: a method (outputs, labels, num_items_in_batch) -> the mean loss.
     loss: ClassVar[Callable[..., Any] | None] = None
+
+    def loss_function(self, name: str, train: Sequence[Example], labels: Labels) -> Callable[..., Any] | None:
+        """A loss of `losses`, weighted by what the training examples hold; None: the model's own."""
+        return self.loss
 
     def generate(self, model: Any, inputs: dict[str, Any]) -> Any:
         """Outputs of an evaluated batch where these are not the logits of one forward; None: the logits."""

@@ -11,6 +11,7 @@ from bioclinical.metrics.classification import confusion_matrix, label_metrics, 
 from bioclinical.metrics.metric import Metric, Prediction
 from bioclinical.problems.encoding import Coder
 from bioclinical.problems.label_names import LONGEST_LABEL, MOST_LABELS, name_labels, unknown
+from bioclinical.problems.losses import LOSSES, Loss, balanced_weights, focal_cross_entropy, weighted_cross_entropy
 from bioclinical.problems.problem import Answer, identity
 from bioclinical.problems.sequence import SequenceProblem
 from bioclinical.tasks.example import Example
@@ -21,6 +22,7 @@ class SingleLabel(SequenceProblem):
 
     name = "single_label_classification"
     selection_metric = "weighted_f1"
+    losses = LOSSES
 
     def gold_fault(self, gold: str, labels: tuple[str, ...]) -> str | None:
         return unknown("label", {gold}, labels)
@@ -45,6 +47,11 @@ class SingleLabel(SequenceProblem):
 
     def target(self, gold: str, coder: Coder) -> int:
         return coder.labels.index(gold)
+
+    def loss_function(self, name: str, train: Sequence[Example], labels: tuple[str, ...]) -> Loss | None:
+        if name == "weighted":
+            return weighted_cross_entropy(balanced_weights(list(self.counts(train, labels).values())))
+        return focal_cross_entropy if name == "focal" else None
 
     def prediction(self, gold: str, logits: np.ndarray, coder: Coder) -> dict[str, Any]:
         """The label of the largest logit, and every label's probability."""

@@ -12,6 +12,7 @@ from bioclinical.metrics.metric import Metric, Prediction
 from bioclinical.metrics.words import WordMacroF1
 from bioclinical.problems.encoding import EXAMPLE_INDEX, Coder, EncodedSplit, Feature, cut_examples, require_tokens
 from bioclinical.problems.label_names import measured, name_labels, unknown
+from bioclinical.problems.losses import LOSSES, Loss, balanced_weights, focal_cross_entropy, weighted_cross_entropy
 from bioclinical.problems.problem import Answer, Problem, identity
 from bioclinical.tasks.example import Example
 from bioclinical.text.labels import IGNORED_LABEL
@@ -36,6 +37,7 @@ class Tagging(Problem):
     selection_metric = "f1"
     is_per_token = True
     length_unit = "words"
+    losses = LOSSES
     finds_spans = True
 
     def fault(self, example: Example, labels: tuple[str, ...]) -> str | None:
@@ -105,6 +107,11 @@ class Tagging(Problem):
         from transformers import DataCollatorForTokenClassification
 
         return DataCollatorForTokenClassification(coder.tokenizer, label_pad_token_id=IGNORED_LABEL)
+
+    def loss_function(self, name: str, train: Sequence[Example], labels: tuple[str, ...]) -> Loss | None:
+        if name == "weighted":
+            return weighted_cross_entropy(balanced_weights(list(self.counts(train, labels).values())))
+        return focal_cross_entropy if name == "focal" else None
 
     def reduce(self, logits: Any) -> Any:
         """Tag ids."""

@@ -23,10 +23,10 @@ def gradients(monkeypatch, run_main, sample, tmp_path):
 
     monkeypatch.setattr(Accelerator, "clip_grad_norm_", record)
 
-    def get(model, dataset: str, micro: int, steps: int) -> list[torch.Tensor]:
+    def get(model, dataset: str, micro: int, steps: int, loss: str) -> list[torch.Tensor]:
         seen.clear()
         code, _, err = run_main(
-            *("--dataset", dataset, "--model", model, "--limit", 16, "--epochs", 1, "--batch_size", micro),
+            *("--dataset", dataset, "--model", model, "--limit", 16, "--epochs", 1, "--batch_size", micro, "--loss", loss),
             *("--accumulation_steps", steps, "--data_dir", sample / "raw", "--output_dir", tmp_path / f"{micro}x{steps}"),
         )  # fmt: skip
         assert code == 0, err
@@ -36,16 +36,22 @@ def gradients(monkeypatch, run_main, sample, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "family, dataset",
-    [("modernbert", "ChemProt"), ("modernbert", "COS"), ("bert", "COS"), ("modernbert", "Phenotype")],
+    "family, dataset, loss",
+    [
+        ("modernbert", "ChemProt", "plain"),
+        ("modernbert", "COS", "plain"),
+        ("bert", "COS", "plain"),
+        ("modernbert", "Phenotype", "plain"),
+        ("bert", "COS", "weighted"),
+    ],
 )
-def test_equal_batches_have_equal_gradients(gradients, tiny_model, tmp_path, family, dataset):
+def test_equal_batches_have_equal_gradients(gradients, tiny_model, tmp_path, family, dataset, loss):
     model = tmp_path / "model"
     shutil.copytree(tiny_model(family), model)
     config = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps(config | dict.fromkeys(DROPOUTS, 0.0)))
-    whole = gradients(model, dataset, 16, 1)
+    whole = gradients(model, dataset, 16, 1, loss)
     for micro, steps in ((4, 4), (2, 8)):
-        divided = gradients(model, dataset, micro, steps)
+        divided = gradients(model, dataset, micro, steps, loss)
         scale = max(float(g.abs().max()) for g in whole)
         assert max(float((a - b).abs().max()) for a, b in zip(whole, divided, strict=True)) < 1e-4 * scale
