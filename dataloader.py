@@ -20,6 +20,7 @@ from bioclinical.problems.label_names import is_printable
 from bioclinical.tasks.catalogue import BENCHMARK_TASKS, relations
 from bioclinical.tasks.corpora import cos, deid, phenotype, social_history
 from bioclinical.tasks.example import SPLITS
+from bioclinical.tasks.gold_spans import span_rows
 from bioclinical.tasks.loading import load_task
 from bioclinical.tasks.overview import check_tasks, task_lines
 from bioclinical.tasks.readers.brat import BratReader
@@ -145,11 +146,14 @@ def print_summary(data: TaskData) -> None:
     problem = data.problem
     counts = [problem.counts(data.splits[split], data.labels) for split in SPLITS]
     names = {name: row_name(data, name, sum(int(count[name]) for count in counts)) for name in counts[0]}
-    width = max(map(len, names.values())) + 2
+    of_gold = span_rows([data.splits[split] for split in SPLITS])
+    width = max(map(len, [*names.values(), *of_gold])) + 2
     print("".ljust(width) + "".join(split.rjust(12) for split in SPLITS))
     print("examples".ljust(width) + "".join(f"{len(data.splits[split]):12,}" for split in SPLITS))
     for name in counts[0]:
         print(names[name].ljust(width) + "".join(f"{count[name]:12,.{decimals(count[name])}f}" for count in counts))
+    for name, values in of_gold.items():
+        print(name.ljust(width) + "".join(f"{value:12,.{decimals(value)}f}" for value in values))
     for name, quantile in (("median", 0.5), ("95 %", 0.95), ("longest", 1.0)):
         lengths = [np.quantile([problem.length(e) for e in data.splits[split]], quantile) for split in SPLITS]
         print(f"{problem.length_unit}, {name}".ljust(width) + "".join(f"{value:12,.0f}" for value in lengths))
@@ -174,7 +178,7 @@ def dump(data: TaskData, path: Path) -> None:
 
     `group` is written where it decided the split.
     """
-    hidden = {"group"} if data.protocol.startswith("paper") else set()
+    hidden = {"gold_spans"} | ({"group"} if data.protocol.startswith("paper") else set())
     with atomic_path(path) as partial, open(partial, "w", encoding="utf-8") as file:
         for split in SPLITS:
             for example in data.splits[split]:

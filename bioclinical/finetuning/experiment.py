@@ -21,6 +21,7 @@ from bioclinical.results.store import Result, is_finished, store_label, write_re
 from bioclinical.runtime import machine, provenance
 from bioclinical.runtime.choice import Choice
 from bioclinical.tasks.example import SPLITS
+from bioclinical.tasks.gold_spans import ceiling_sentence, summed
 from bioclinical.tasks.task import TaskData
 from bioclinical.text.tokenization import choose_max_length, load_tokenizer, require_padding
 
@@ -71,6 +72,8 @@ def print_plan(data: TaskData, choices: dict[str, Choice]) -> None:
     )
     for warning in data.warnings:
         print(f"warning: {warning}")
+    if sentence := ceiling_sentence(summed(data.splits["test"])):
+        print(f"ceiling: {sentence}")
     for name, choice in choices.items():
         print(f"{name}: {choice}")
 
@@ -105,6 +108,7 @@ def new_result(
         "selection_metric": data.selection_metric.name,
         "metrics": {},
         "warnings": data.warnings,
+        "gold_spans": {split: summed(data.splits[split]) for split in SPLITS},
         **{name: choice.value for name, choice in choices.items()},
         "reasons": {name: choice.reason for name, choice in choices.items()},
         "versions": provenance.installed_versions(),

@@ -13,6 +13,7 @@ from bioclinical.files import sha256_of_json
 from bioclinical.metrics.metric import Metric
 from bioclinical.results.names import described_settings, model_names, row_names
 from bioclinical.results.store import Result
+from bioclinical.tasks.gold_spans import SpanCount
 
 BASELINE = "(majority baseline)"
 
@@ -70,6 +71,11 @@ class Panel:
     @property
     def title(self) -> str:
         return f"{self.dataset}, protocol {self.protocol}, test set {self.test_set}"
+
+    @property
+    def gold_spans(self) -> SpanCount | None:
+        """Of the test set, as its runs counted them; None where none did (other problems, older results)."""
+        return next((c for row in self.rows for run in row.runs if (c := run.get("gold_spans", {}).get("test"))), None)
 
     def metric(self, name: str) -> Metric | None:
         return next((metric for metric in self.metrics if metric.name == name), None)

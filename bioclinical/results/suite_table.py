@@ -14,6 +14,7 @@ from bioclinical.results.panel import Panel, Row
 from bioclinical.results.reported import Reported
 from bioclinical.results.significance import Estimate, Sample, mean_of
 from bioclinical.results.table import MARKS, NONE, Cell, Table, best_rows, interval
+from bioclinical.tasks.gold_spans import ceiling_sentence
 from bioclinical.tasks.suites import Member, Suite
 
 STATISTICS = {"mean": fmean, "median": median}
@@ -149,6 +150,7 @@ def column(member: Member, all_measured: Sequence[Measured], suite: Suite) -> Co
         return found
     if name != measured[0].panel.official.name:
         measured = [measure(m.panel, [found.metric]) for m in measured]
+    found.notes += [f"{member.task}: {s}" for m in measured if (s := ceiling_sentence(m.panel.gold_spans))]
     for model in dict.fromkeys(row.model for m in measured for row in m.panel.rows):
         if score := member_score(model, member, measured, found, suite):
             found.scores[model] = score

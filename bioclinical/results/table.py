@@ -11,6 +11,7 @@ from bioclinical.metrics.metric import Metric
 from bioclinical.results.compare import Comparison, Measured, correct
 from bioclinical.results.panel import BASELINE, Panel, Row
 from bioclinical.results.significance import LEVEL
+from bioclinical.tasks.gold_spans import ceiling_sentence
 
 NONE = "-"
 SMALLEST_P = 0.001
@@ -152,6 +153,7 @@ def notes(measured: Measured, best: str | None) -> list[str]:
     """What a reader must know of a panel's numbers."""
     panel, metric = measured.panel, measured.panel.official
     found = [MARKS] if best else []
+    found += [ceiling] if (ceiling := ceiling_sentence(panel.gold_spans)) else []
     if any(len(row.scores(metric)) == 1 for row in panel.rows):
         found.append("* these runs, over documents: with one seed nothing is known of others, and there is no p")
     for row in panel.rows:

@@ -12,7 +12,8 @@ class Example(TypedDict):
     raw text, their [start, end) in `offsets`.  question, context, answers: a question to a text, and the answers' texts
     and first characters.  question, options, answer: texts to choose from, and the position of the right one.  source,
     target: a text and what is to be written from it.  group: the patient or document that several examples share;
-    absent where each stands alone.  where: the place in the raw files that error messages name; it does not outlive the
+    absent where each stands alone.  gold_spans: what the tags cannot say of the annotations (tasks/gold_spans.py),
+    where the reader has these.  where: the place in the raw files that error messages name; it does not outlive the
     checks.
     """
 
@@ -24,6 +25,7 @@ class Example(TypedDict):
     labels: NotRequired[Any]
     tokens: NotRequired[list[str]]
     tags: NotRequired[list[str]]
+    gold_spans: NotRequired[dict[str, Any]]
     offsets: NotRequired[list[tuple[int, int]]]
     question: NotRequired[str]
     context: NotRequired[str]

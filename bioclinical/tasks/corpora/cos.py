@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bioclinical.tasks.example import Example
+from bioclinical.tasks.gold_spans import count_spans
 from bioclinical.tasks.readers.brat import TextBound, read_annotations, require_known_type, tag_tokens
 from bioclinical.tasks.splits import PAPER, Protocol, split_70_15_15
 from bioclinical.tasks.task import RawData, bio_tags, counted
@@ -36,38 +37,45 @@ def read_snippets(path: Path, counts: Counter[str], strict: bool = False) -> lis
     """The snippets of one file with the tags of the annotations inside each; oddities are counted."""
     snippets: list[TextBound] = []
     annotations: list[TextBound] = []
+    left_out: list[TextBound] = []
     for annotation in read_annotations(path):
         require_known_type(annotation, (*TYPES, "Snippet"))
         if annotation.is_discontinuous and not strict:
             counts["discontinuous span(s) left out"] += 1
+            left_out += [annotation] if annotation.type != "Snippet" else []
         elif not annotation.text.strip():
             counts["annotation(s) without surface text left out"] += 1
         else:
             (snippets if annotation.type == "Snippet" else annotations).append(annotation)
-    return [snippet_example(path, snippet, annotations, strict) for snippet in snippets]
+    return [snippet_example(path, snippet, annotations, left_out, strict) for snippet in snippets]
 
 
-def snippet_example(path: Path, snippet: TextBound, annotations: list[TextBound], strict: bool) -> Example:
-    """One example from a snippet's own text.
+def snippet_example(
+    path: Path, snippet: TextBound, annotations: list[TextBound], left_out: list[TextBound], strict: bool
+) -> Example:
+    """One example from a snippet's own text. left_out: annotations that are not tagged, but gold all the same.
 
     As published the text is stripped but its start offset is not moved, so a leading blank shifts the spans.
     """
     text = snippet.text if strict else snippet.text.strip()
     offsets = token_offsets(text, WORD_AND_PUNCTUATION_TOKENS)
     places = document_places(snippet) if strict else list(range(snippet.start, snippet.start + len(text)))
-    spans = [
-        (start, end, annotation.type)
-        for annotation in annotations
-        if snippet.start <= annotation.start and annotation.end <= snippet.end
-        for start, end in annotation.fragments
-    ]
+    words = [(places[start], places[end - 1] + 1) for start, end in offsets]
+    tags = tag_tokens(words, [(*piece, a.type) for a in inside(snippet, annotations) for piece in a.fragments])
+    gold = [annotation.span for annotation in inside(snippet, [*annotations, *left_out])]
     return {
         "id": f"{path.stem}:{snippet.id}",
         "group": path.stem,
         "tokens": [text[start:end] for start, end in offsets],
-        "tags": tag_tokens([(places[start], places[end - 1] + 1) for start, end in offsets], spans),
+        "tags": tags,
+        "gold_spans": count_spans(words, gold, tags),
         "where": snippet.where,
     }
+
+
+def inside(snippet: TextBound, annotations: list[TextBound]) -> list[TextBound]:
+    """The annotations within a snippet's ends."""
+    return [one for one in annotations if snippet.start <= one.start and one.end <= snippet.end]
 
 
 def document_places(snippet: TextBound) -> list[int]:

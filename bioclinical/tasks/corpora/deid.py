@@ -4,11 +4,13 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bioclinical.errors import UserError
 from bioclinical.files import read_utf8
 from bioclinical.tasks.corpora.alignment import TooManyWays, align
 from bioclinical.tasks.example import Example
+from bioclinical.tasks.gold_spans import count_spans, gold_span
 from bioclinical.tasks.readers.brat import tag_covered_spans
 from bioclinical.tasks.splits import PAPER, Protocol, sklearn_split_70_15_15
 from bioclinical.tasks.task import RawData, counted
@@ -36,6 +38,7 @@ TYPE_PATTERNS = (
 )
 # The published date patterns are full matches of few forms; strict reads every mask of digits as one.
 DIGITS_MASK = re.compile(r"\d[\d/-]*")
+Tagged = dict[str, Any]  # the part of an example that comes of a record's text
 
 
 @dataclass(frozen=True)
@@ -73,10 +76,8 @@ class DeidReader:
             if tagged is None:
                 excluded.append(record_id)
                 continue
-            tokens, tags = tagged
-            where = f"'{text_path}' record {record_id}"
-            patient = record_id.partition("-")[0]
-            examples.append({"id": record_id, "group": patient, "tokens": tokens, "tags": tags, "where": where})
+            about = {"id": record_id, "group": record_id.partition("-")[0]}
+            examples.append(about | tagged | {"where": f"'{text_path}' record {record_id}"})
         warnings = counted(oddities)
         if excluded:
             warnings.append(f"{len(excluded)} record(s) without one sure alignment excluded: {', '.join(excluded)}")
@@ -102,7 +103,7 @@ def read_records(path: Path) -> list[tuple[str, str]]:
     return records
 
 
-def tag_record(text: str, masked: str, oddities: Counter[str]) -> tuple[list[str], list[str]]:
+def tag_record(text: str, masked: str, oddities: Counter[str]) -> Tagged:
     """White-space tokens and tags of one record, by the published alignment with its known faults.
 
     A mask's span runs to the first occurrence of the whole next plain segment; to the record's end where that
@@ -126,11 +127,12 @@ def tag_record(text: str, masked: str, oddities: Counter[str]) -> tuple[list[str
         tokens += words
         tags += [f"{'I' if k else 'B'}-{phi_type}" for k in range(len(words))]
         position = end
-    return tokens, tags
+    return {"tokens": tokens, "tags": tags}
 
 
-def tag_strictly(text: str, masked: str, oddities: Counter[str]) -> tuple[list[str], list[str]] | None:
-    """Words, punctuation and tags of one record; None where its masks cannot be laid over the text in one way only.
+def tag_strictly(text: str, masked: str, oddities: Counter[str]) -> Tagged | None:
+    """Words, punctuation, tags and what these cannot say of the masks' spans, of one record; None where its masks
+    cannot be laid over the text in one way only.
 
     Raises TooManyWays where nobody can tell in reasonable time.
     """
@@ -140,7 +142,9 @@ def tag_strictly(text: str, masked: str, oddities: Counter[str]) -> tuple[list[s
     if spans is None:
         return None
     offsets = token_offsets(text, WORD_AND_PUNCTUATION_TOKENS)
-    return [text[start:end] for start, end in offsets], tag_covered_spans(offsets, spans)
+    tags = tag_covered_spans(offsets, spans)
+    found = count_spans(offsets, [gold_span(*span) for span in spans], tags)
+    return {"tokens": [text[start:end] for start, end in offsets], "tags": tags, "gold_spans": found}
 
 
 def mask_type(content: str, oddities: Counter[str]) -> str:

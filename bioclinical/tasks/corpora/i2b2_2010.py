@@ -16,6 +16,7 @@ from bioclinical.errors import UserError
 from bioclinical.files import read_utf8
 from bioclinical.tasks.corpora.i2b2 import HELD_OUT_SHARE, by_document, require_documents
 from bioclinical.tasks.example import Example
+from bioclinical.tasks.gold_spans import count_spans, gold_span
 from bioclinical.tasks.splits import PAPER, Protocol, held_out
 from bioclinical.tasks.task import RawData, bio_tags, counted
 
@@ -117,7 +118,9 @@ def tagged_note(note: Note, counts: Counter[str]) -> list[Example]:
     """The lines of one note that hold a token. Of overlapping concepts the later one in the file wins; counted."""
     lines = read_lines(note.text)
     tags = [["O"] * len(tokens) for tokens in lines]
+    gold = [[] for _ in lines]
     for concept in read_concepts(note, lines):
+        gold[concept.line].append(gold_span(concept.first, concept.last + 1, concept.type))
         run = tags[concept.line][concept.first : concept.last + 1]
         counts["overlapping concept(s): the later one in its file wins"] += any(tag != "O" for tag in run)
         names = [f"B-{concept.type}"] + [f"I-{concept.type}"] * (len(run) - 1)
@@ -127,10 +130,11 @@ def tagged_note(note: Note, counts: Counter[str]) -> list[Example]:
             "id": f"{note.name}:{number}",
             "tokens": [token for token in tokens if token],
             "tags": [tag for token, tag in zip(tokens, line_tags) if token],
+            "gold_spans": count_spans([(i, i + 1) for i in range(len(tokens))], line_gold, line_tags),
             "group": note.name,
             "where": f"'{note.text}' line {number}",
         }
-        for number, (tokens, line_tags) in enumerate(zip(lines, tags), start=1)
+        for number, (tokens, line_tags, line_gold) in enumerate(zip(lines, tags, gold), start=1)
         if any(tokens)
     ]
 

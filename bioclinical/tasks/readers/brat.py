@@ -11,6 +11,7 @@ from bioclinical.errors import UserError
 from bioclinical.files import read_utf8
 from bioclinical.problems.label_names import measured
 from bioclinical.tasks.example import Example
+from bioclinical.tasks.gold_spans import GoldSpan, count_spans
 from bioclinical.tasks.splits import PAPER, Protocol, split_70_15_15
 from bioclinical.tasks.task import RawData, counted
 from bioclinical.text.words import WORD_AND_PUNCTUATION_TOKENS, token_offsets
@@ -33,6 +34,10 @@ class TextBound:
     @property
     def end(self) -> int:
         return self.fragments[-1][1]
+
+    @property
+    def span(self) -> GoldSpan:
+        return GoldSpan(tuple(sorted(self.fragments)), self.type)
 
     @property
     def is_discontinuous(self) -> bool:
@@ -151,8 +156,9 @@ class BratReader:
     def read_document(self, path: Path, counts: Counter[str]) -> Example:
         """One document; discontinuous spans are left out, as published, and counted."""
         text = read_utf8(path)
+        annotations = read_annotations(path.with_suffix(".ann"))
         spans = []
-        for annotation in sorted(read_annotations(path.with_suffix(".ann")), key=lambda a: a.start):
+        for annotation in sorted(annotations, key=lambda a: a.start):
             require_usable(annotation, self.types, text)
             if annotation.is_discontinuous:
                 counts["discontinuous span(s) left out"] += 1
@@ -161,7 +167,7 @@ class BratReader:
                 counts["span(s) whose surface text differs from the document at their offsets"] += 1
             spans.append((annotation.start, annotation.end, annotation.type))
         offsets = token_offsets(text, self.token_pattern)
-        return document(path, text, offsets, tag_tokens(offsets, spans))
+        return document(path, text, offsets, tag_tokens(offsets, spans), annotations)
 
     def read_strict_document(self, path: Path, counts: Counter[str]) -> Example:
         """One document, every fragment of a span a run of its own; the text is read as its annotations count it."""
@@ -173,7 +179,7 @@ class BratReader:
                 counts["span(s) whose surface text differs from the document at their offsets"] += 1
         offsets = token_offsets(text, WORD_AND_PUNCTUATION_TOKENS)
         fragments = [(start, end, a.type) for a in annotations for start, end in a.fragments]
-        return document(path, text, offsets, tag_covered_spans(offsets, fragments))
+        return document(path, text, offsets, tag_covered_spans(offsets, fragments), annotations)
 
 
 def require_usable(annotation: TextBound, types: tuple[str, ...] | None, text: str) -> None:
@@ -186,6 +192,9 @@ def require_usable(annotation: TextBound, types: tuple[str, ...] | None, text: s
         )
 
 
-def document(path: Path, text: str, offsets: list[tuple[int, int]], tags: list[str]) -> Example:
+def document(
+    path: Path, text: str, offsets: list[tuple[int, int]], tags: list[str], annotations: Iterable[TextBound]
+) -> Example:
     tokens = [text[start:end] for start, end in offsets]
-    return {"id": path.stem, "tokens": tokens, "tags": tags, "where": f"'{path}'"}
+    found = count_spans(offsets, (annotation.span for annotation in annotations), tags)
+    return {"id": path.stem, "tokens": tokens, "tags": tags, "gold_spans": found, "where": f"'{path}'"}

@@ -1,11 +1,13 @@
 """Text with character spans (start, end, type) -> lines of tokens with BIO tags."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from bioclinical.errors import UserError
 from bioclinical.tasks.example import Example
+from bioclinical.tasks.gold_spans import GoldSpan, count_spans
 from bioclinical.tasks.readers.brat import tag_covered_spans
 from bioclinical.text.words import token_offsets
 
@@ -44,10 +46,13 @@ def tagged_lines(path: Path, document: str, text: str, spans: list[Span], patter
         while position < len(offsets) and offsets[position][0] < line_end:
             position += 1
         if position > first:
+            line_tags = beginning_afresh(tags[first:position])
+            own = [cut_at_lines(span, text) for span in spans if line_start <= span[0] < line_end]
             example = {
                 "id": f"{document}:{number}",
                 "tokens": [text[start:end] for start, end in offsets[first:position]],
-                "tags": beginning_afresh(tags[first:position]),
+                "tags": line_tags,
+                "gold_spans": count_spans(offsets[first:position], own, line_tags),
                 "group": document,
                 "where": f"'{path}' (line {number} of the text)",
             }
@@ -59,3 +64,10 @@ def tagged_lines(path: Path, document: str, text: str, spans: list[Span], patter
 def beginning_afresh(tags: list[str]) -> list[str]:
     """The tags of a line; an entity that came over from the line before begins again."""
     return ["B" + tags[0][1:] if tags[0].startswith("I") else tags[0], *tags[1:]]
+
+
+def cut_at_lines(span: Span, text: str) -> GoldSpan:
+    """A span in as many pieces as it has lines."""
+    start, end, span_type = span
+    lines = re.finditer(r"\S.*", text[start:end])
+    return GoldSpan(tuple((start + line.start(), start + line.end()) for line in lines), span_type)
