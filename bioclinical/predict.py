@@ -10,10 +10,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-from bioclinical.arguments import positive
 from bioclinical.errors import UserError, run_cli
-from bioclinical.files import make_folder, sha256_of_file, sha256_of_json, write_text
-from bioclinical.inference.documents import Columns, Document, read_documents
+from bioclinical.files import make_folder, write_text
+from bioclinical.inference.arguments import (
+    add_input_arguments,
+    columns_of,
+    input_documents,
+    partial_path,
+    refuse_existing,
+)
+from bioclinical.inference.documents import Document
 from bioclinical.inference.redact import redacted
 
 
@@ -21,14 +27,12 @@ def main() -> None:
     args = parse_args()
     output = Path(args.output)
     check_outputs(output, args.redact and Path(args.redact), args.overwrite)
-    columns = Columns(args.text_column, args.text_b_column, args.id_column, args.encoding, args.on_bad_rows)
+    columns = columns_of(args, text_b=args.text_b_column)
     if args.question and args.text_b_column:
         raise UserError("--question asks all texts the same; leave out --text_b_column")
-    documents, left_out = read_documents(Path(args.input), columns)
+    documents = input_documents(args, columns)
     if args.question:
         documents = [dataclasses.replace(document, text_b=args.question) for document in documents]
-    if left_out:
-        print(f"{left_out:,} damaged rows left out")
 
     from bioclinical.encoders.source import Source
     from bioclinical.inference.predictor import Predictor
@@ -38,11 +42,8 @@ def main() -> None:
     predictor.check_texts(bool(args.text_b_column or args.question))
     if args.redact and not predictor.problem.finds_spans:
         raise UserError(f"--redact needs a model that finds entities; '{args.model}' answers for whole texts")
-    work = sha256_of_json(
-        [predictor.identity, sha256_of_file(Path(args.input)), dataclasses.asdict(columns), args.question]
-    )
     make_folder(output.parent)
-    partial = output.with_name(f".{output.name}.{work[:8]}.partial")  # other work never continues this one
+    partial = partial_path(output, Path(args.input), columns, predictor.identity, args.question)
     predictions = continue_predictions(partial, predictor, documents)
     os.replace(partial, output)
     if args.redact:
@@ -58,19 +59,11 @@ def main() -> None:
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Predictions of a model saved by main.py --save_model on raw text.")
     parser.add_argument("--model", required=True, help="the saved model's folder")
-    parser.add_argument("--input", required=True, help=".csv, .tsv, .jsonl (a text a row; also .gz), .txt (one text)")
+    add_input_arguments(parser)
     parser.add_argument("--output", required=True, help="JSON lines: ids and predictions, no text")
-    parser.add_argument("--text_column", default="text", help="column or key of the texts (default: text)")
     parser.add_argument("--text_b_column", help="of the second texts, for a model that was trained on pairs")
     parser.add_argument("--question", help="for a model that answers questions: one question to all texts")
-    parser.add_argument("--id_column", help="column or key of the ids (default: the rows' numbers from 1)")
-    parser.add_argument(
-        "--on_bad_rows", choices=("error", "skip"), default="error", help="damaged rows (default: error)"
-    )
-    parser.add_argument("--encoding", default="utf-8", help="of a table (default: utf-8)")
     parser.add_argument("--redact", metavar="FILE", help="write the texts, each entity replaced by its [type]")
-    parser.add_argument("--batch_size", type=positive(int), default=16, help="rows a batch (default: 16)")
-    parser.add_argument("--overwrite", action="store_true", help="replace existing output files")
     return parser.parse_args()
 
 
@@ -78,9 +71,7 @@ def check_outputs(output: Path, redact: Path | None, overwrite: bool) -> None:
     """Raises UserError where a file would be replaced unasked, or both outputs are one file."""
     if redact and redact.resolve() == output.resolve():
         raise UserError(f"--output and --redact are the same file ('{output}'); name two")
-    for path in filter(None, (output, redact)):
-        if path.exists() and not overwrite:
-            raise UserError(f"'{path}' exists; choose another name or add --overwrite")
+    refuse_existing((output, redact), overwrite)
 
 
 def write_redacted(path: Path, documents: list[Document], predictions: list[dict[str, Any]], is_table: bool) -> None:

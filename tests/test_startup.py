@@ -20,7 +20,7 @@ SCRIPTS = (
     "pretraining_resources/average_checkpoints.py", "pretraining_resources/swap_vocabulary.py",
     "pretraining_resources/train_tokenizer.py", "scripts/run_parallel.py", "scripts/convert_benchmarks.py",
     "scripts/quickstart_report.py", "bioclinical.predict", "bioclinical.results", "bioclinical.score",
-    "bioclinical.tiny_models",
+    "bioclinical.tiny_models", "bioclinical.embed",
 )  # fmt: skip
 # argv, then what the script does with it; prints the exit code and the heavy modules that were imported.
 CALL = """

@@ -24,14 +24,39 @@ def load_model(
 
     Raises UserError where the architecture has no such head or the weights do not fit.
     """
+    model, missing, attention = load_with_attention(source, config, auto_class_name, attn, device, precision)
+    report_new_weights(model, missing, source.name)
+    return model, attention
+
+
+def load_encoder(
+    source: Source, config: PretrainedConfig, attn: str, device: str, precision: str
+) -> tuple[PreTrainedModel, Choice]:
+    """The encoder alone, as AutoModel builds it, and the attention it uses.
+
+    A pooler that the weights lack starts at random and is never used. Raises UserError where others are missing.
+    """
+    model, missing, attention = load_with_attention(source, config, "AutoModel", attn, device, precision)
+    needed = [key for key in missing if "pooler" not in key]
+    if needed:
+        raise UserError(
+            f"'{source.name}' lacks {len(needed)} of the encoder's weights ({', '.join(needed[:3])}, ...); is it a "
+            "complete checkpoint of this architecture?"
+        )
+    return model, attention
+
+
+def load_with_attention(
+    source: Source, config: PretrainedConfig, auto_class_name: str, attn: str, device: str, precision: str
+) -> tuple[PreTrainedModel, list[str], Choice]:
+    """The model, the names of the tensors that its weights lack, and the attention it uses."""
     auto_class = getattr(transformers, auto_class_name)
     attention = choose_attention(attn, model_class(auto_class, config, source), config, device, precision)
     implementation, _, packed_backend = attention.value.partition(":")
     model, missing = load_weights(source, config, auto_class, "sdpa" if packed_backend else implementation)
-    report_new_weights(model, missing, source.name)
     if packed_backend:
         use_packed_forward(model, packed_backend)
-    return model, attention
+    return model, missing, attention
 
 
 def load_weights(

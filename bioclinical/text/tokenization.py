@@ -1,9 +1,10 @@
-"""Loading a tokenizer the one way this project uses it (fast, leading space added), and its length limit."""
+"""Loading a tokenizer the way tasks use it (fast, leading space added) or as it stands, and its length limit."""
 
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Regex, normalizers
-from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError, first_line
 from bioclinical.text.lengths import chosen_length, context_limit, stated_length
@@ -17,15 +18,9 @@ def load_tokenizer(
     Byte-level tokenizers otherwise read the first word of a text, and every word given on its own, as a
     continuation. Raises UserError where there is no such tokenizer, no fast one, or the setting has no effect.
     """
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            name, revision=revision, trust_remote_code=trust_remote_code, add_prefix_space=True, use_fast=True
-        )
-    except Exception as error:  # the hub client, sentencepiece and tokenizers each raise classes of their own
-        raise UserError(
-            f"no tokenizer could be loaded from '{name}' ({first_line(error)}); give a hub id or a folder that holds "
-            "tokenizer.json and tokenizer_config.json"
-        ) from error
+    tokenizer = load_plain_tokenizer(
+        name, revision=revision, trust_remote_code=trust_remote_code, add_prefix_space=True, use_fast=True
+    )
     if not tokenizer.is_fast:
         raise UserError(
             f"'{name}' has only a slow (pure Python) tokenizer, which keeps no word boundaries; "
@@ -33,6 +28,17 @@ def load_tokenizer(
         )
     add_prefix_space(tokenizer, name)
     return tokenizer
+
+
+def load_plain_tokenizer(name: str | Path, **options: Any) -> PreTrainedTokenizerBase:
+    """What AutoTokenizer makes of a hub id or folder. Raises UserError where there is no tokenizer."""
+    try:
+        return AutoTokenizer.from_pretrained(name, **options)
+    except Exception as error:  # the hub client, sentencepiece and tokenizers each raise classes of their own
+        raise UserError(
+            f"no tokenizer could be loaded from '{name}' ({first_line(error)}); give a hub id or a folder that holds "
+            "tokenizer.json and tokenizer_config.json"
+        ) from error
 
 
 def add_prefix_space(tokenizer: PreTrainedTokenizerFast, name: str | Path) -> None:

@@ -38,10 +38,10 @@ def windows_of(tokenizer: "PreTrainedTokenizerFast", text: str | list[str], max_
         yield Window(before + ids[start : start + size] + after, [word_ids[i] for i in scored], places)
 
 
-def window_starts(tokens: int, size: int) -> list[int]:
-    """0, then a quarter of `size` further each; the last window ends with the document."""
+def window_starts(tokens: int, size: int, steps_per_window: int = 4) -> list[int]:
+    """0, then a quarter of `size` (or another fraction) further each; the last window ends with the document."""
     last = max(0, tokens - size)
-    return [*range(0, last, max(1, size // 4)), last]
+    return [*range(0, last, max(1, size // steps_per_window)), last]
 
 
 def owners(tokens: int, starts: list[int], size: int) -> np.ndarray:
