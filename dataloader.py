@@ -3,6 +3,8 @@
     python dataloader.py --dataset ChemProt [--data_dir data/raw] [--protocol paper] [--dump FILE.jsonl]
     python dataloader.py --list              every task, and whether its files are there
     python dataloader.py --check blurb       a suite's counts beside the published ones
+    python dataloader.py --test_texts FILE.jsonl         the test texts, for the converter's --exclude
+    python dataloader.py --contamination MDS_DIR         how much of them stands in a pre-training corpus
 
 Adding a task is adding one entry to TASKS (README, "Add your own task").
 """
@@ -16,13 +18,14 @@ import numpy as np
 from bioclinical.arguments import at_least_zero
 from bioclinical.errors import RunFailed, UserError, run_cli
 from bioclinical.files import atomic_path
+from bioclinical.mds.index import read_index
 from bioclinical.problems.label_names import is_printable
 from bioclinical.tasks.catalogue import BENCHMARK_TASKS, relations
 from bioclinical.tasks.corpora import cos, deid, phenotype, social_history
-from bioclinical.tasks.example import SPLITS
+from bioclinical.tasks.example import SPLITS, texts_of
 from bioclinical.tasks.gold_spans import span_rows
 from bioclinical.tasks.loading import load_task
-from bioclinical.tasks.overview import check_tasks, task_lines
+from bioclinical.tasks.overview import check_tasks, has_files, task_lines
 from bioclinical.tasks.readers.brat import BratReader
 from bioclinical.tasks.readers.conll import ConllReader  # noqa: F401  (for entries of your own)
 from bioclinical.tasks.readers.delimited import DelimitedReader
@@ -107,6 +110,12 @@ def main() -> None:
     if args.check:
         check_counts(get_suite(args.check), Path(args.data_dir))
         return
+    if args.test_texts:
+        write_test_texts(Path(args.data_dir), Path(args.test_texts))
+        return
+    if args.contamination:
+        print_contamination(Path(args.data_dir), Path(args.contamination), args.tokenizer)
+        return
     protocol = Protocol(args.protocol, args.split_seed, args.fold)
     data = load_task(get_task(args.dataset), Path(args.data_dir), protocol)
     print_summary(data)
@@ -121,6 +130,9 @@ def parse_args() -> argparse.Namespace:
     what.add_argument("--dataset", help="one of the tasks (any case)")
     what.add_argument("--list", action="store_true", help="every task with its kind, metric, suites and licence")
     what.add_argument("--check", metavar="SUITE", help="read what is there and compare counts with the published ones")
+    what.add_argument("--test_texts", metavar="FILE.jsonl", help="write the test texts of all tasks that are there")
+    what.add_argument("--contamination", metavar="MDS_DIR", help="how much of these stands in a pre-training corpus")
+    parser.add_argument("--tokenizer", help="of MDS_DIR (default: the one that the converter noted)")
     parser.add_argument("--data_dir", default="data/raw", help="folder of the raw files' folders (default: data/raw)")
     parser.add_argument("--protocol", choices=PROTOCOLS, default="paper", help="default: paper, the published examples")
     parser.add_argument(
@@ -138,6 +150,41 @@ def check_counts(suite: Suite, data_dir: Path) -> None:
     if check.different or check.unreadable:
         raise RunFailed(check.summary)
     print(check.summary)
+
+
+def test_texts(data_dir: Path) -> dict[str, list[str]]:
+    """The different test texts of every task whose files are there; of a task with folds, those of the first."""
+    texts = {}
+    for task in TASKS:
+        if has_files(task, data_dir):
+            fold = task.folds[0] if task.folds and task.default_fold is None else None
+            test = load_task(task, data_dir, Protocol(fold=fold)).splits["test"]
+            texts[task.name] = list(dict.fromkeys(text for example in test for text in texts_of(example)))
+    if not texts:
+        raise UserError(f"'{data_dir}' holds the files of no task; give --data_dir, or see: dataloader.py --list")
+    return texts
+
+
+def write_test_texts(data_dir: Path, path: Path) -> None:
+    """One JSON object per test text, with its task."""
+    texts = test_texts(data_dir)
+    with atomic_path(path) as partial, open(partial, "w", encoding="utf-8") as file:
+        for task, own in texts.items():
+            for text in own:
+                file.write(json.dumps({"task": task, "text": text}, ensure_ascii=False) + "\n")
+    print(f"written: {path}, {sum(map(len, texts.values())):,} test texts of {', '.join(texts)}")
+
+
+def print_contamination(data_dir: Path, folder: Path, tokenizer: str | None) -> None:
+    """Prints for each task how much of its test texts stands in a tokenised corpus."""
+    infos = read_index(folder)
+    texts = test_texts(data_dir)
+    # Slow to import, and only wanted once the arguments and the inputs are known to be in order.
+    from bioclinical.mds import contamination
+    from bioclinical.text.tokenization import load_tokenizer
+
+    corpus = contamination.decoded(folder, infos, load_tokenizer(tokenizer or contamination.tokenizer_of(folder)))
+    print("\n".join(contamination.lines(contamination.overlaps(texts, corpus))))
 
 
 def print_summary(data: TaskData) -> None:

@@ -10,6 +10,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from bioclinical.arguments import positive, size_in_bytes
@@ -19,6 +20,7 @@ from bioclinical.mds.merging import merge
 from bioclinical.mds.outcome import Outcome
 from bioclinical.mds.settings import LARGEST_SHARD_BYTES, MdsSettings, check_compression
 from bioclinical.mds.stats_file import read_stats
+from bioclinical.mds.wanted import METHODS, Wanted
 from bioclinical.runtime.cores import at_most_the_cores, usable_cores
 from bioclinical.text.tables import Format, TextReader, stem_and_suffix
 
@@ -26,15 +28,31 @@ from bioclinical.text.tables import Format, TextReader, stem_and_suffix
 def main() -> None:
     args = parse_args()
     settings = read_settings(args)
+    wanted = read_wanted(args)
     sources = expand(args.dataset)
     for source in sources:
         check_input(source, settings.format)
-    for outcome in converted(sources, settings, args):
+    for source in wanted.exclude:
+        check_input(source, replace(settings.format, text_column=wanted.exclude_column, key_column=None))
+    if args.dedup_report:
+        report_only(sources, settings, wanted, args.dedup_report)
+        return
+    for outcome in converted(sources, settings, wanted, args):
         print_outcome(outcome)
     print_next_steps(args, settings)
 
 
-def converted(sources: list[str], settings: MdsSettings, args: argparse.Namespace) -> Iterator[Outcome]:
+def report_only(sources: list[str], settings: MdsSettings, wanted: Wanted, path: Path) -> None:
+    """What would be left out, to the screen and, with the rows, to a file."""
+    from bioclinical.mds.selection import find, save
+
+    found = find(sources, settings.format, wanted)
+    save(found, path)
+    print("\n".join(found.lines()))
+    print(f"written: {path} (rows and counts, no text)")
+
+
+def converted(sources: list[str], settings: MdsSettings, wanted: Wanted, args: argparse.Namespace) -> Iterator[Outcome]:
     """Converts one input after the other."""
     # Slow to import, and only wanted once the arguments and the inputs are known to be in order.
     from bioclinical.mds.conversion import Conversion
@@ -44,9 +62,23 @@ def converted(sources: list[str], settings: MdsSettings, args: argparse.Namespac
     workers = at_most_the_cores(args.workers, "--workers")
     use_threads(workers)
     tokenizer = load_tokenizer(args.tokenizer)
-    conversions = [Conversion(source, args.out_dir, settings, tokenizer, args.tokenizer) for source in sources]
+    rows = rows_left_out(sources, settings, wanted, args.out_dir)
+    conversions = [
+        Conversion(source, args.out_dir, settings, tokenizer, args.tokenizer, rows.get(source)) for source in sources
+    ]
     for conversion in conversions:
         yield conversion.run(args.out_token_counts, workers, args.row_count)
+
+
+def rows_left_out(sources: list[str], settings: MdsSettings, wanted: Wanted, folder: Path) -> dict[str, dict[int, str]]:
+    """The rows of each input that are not wanted, with the reasons; says how many."""
+    if not wanted:
+        return {}
+    from bioclinical.mds.selection import left_out
+
+    found = left_out(sources, settings.format, wanted, folder)
+    print("\n".join(found.lines()))
+    return found.rows
 
 
 def parse_args() -> argparse.Namespace:
@@ -65,8 +97,8 @@ def parse_args() -> argparse.Namespace:
         "--row_count", type=positive(int), help="rows, for the time estimate only (default: by the file's bytes)"
     )
     # Output
-    parser.add_argument("--out_dir", type=Path, required=True, help="<out_dir>/<file stem>/ receives the shards")
-    parser.add_argument("--out_token_counts", type=Path, required=True, help="text file; gets a line per input")
+    parser.add_argument("--out_dir", type=Path, help="<out_dir>/<file stem>/ receives the shards")
+    parser.add_argument("--out_token_counts", type=Path, help="text file; gets a line per input")
     parser.add_argument("--compression", help="e.g. zstd, zstd:7 (default: none); then train with streaming: true")
     parser.add_argument(
         "--size_limit",
@@ -86,6 +118,26 @@ def parse_args() -> argparse.Namespace:
         help="column whose value decides the split, e.g. a patient id (default: the text itself)",
     )
     parser.add_argument("--merge", action="store_true", help="also build the root index at the end")
+    # Left out
+    parser.add_argument(
+        "--dedup",
+        choices=METHODS,
+        help="leave out documents that repeat an earlier one of any input: the same words (exact) or nearly (minhash)",
+    )
+    parser.add_argument(
+        "--dedup_report",
+        type=Path,
+        metavar="FILE.json",
+        help="only find what --dedup and --exclude would leave out, and write it there",
+    )
+    parser.add_argument(
+        "--exclude",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="files of test texts: leave out documents that share a run of 13 words with one",
+    )
+    parser.add_argument("--exclude_column", default="text", help="column of --exclude with the text (default: text)")
     # Tokens
     parser.add_argument("--tokenizer", default="answerdotai/ModernBERT-base", help="hub id or folder")
     parser.add_argument(
@@ -101,7 +153,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--workers", type=positive(int), default=usable_cores(), help="tokenising threads (default: all cores)"
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    missing = [name for name in ("out_dir", "out_token_counts") if getattr(args, name) is None]
+    if missing and not args.dedup_report:
+        parser.error("the following arguments are required: " + ", ".join(f"--{name}" for name in missing))
+    return args
+
+
+def read_wanted(args: argparse.Namespace) -> Wanted:
+    """What is to be left out. Raises UserError for a report on nothing."""
+    wanted = Wanted(args.dedup, tuple(expand_files("--exclude", args.exclude)), args.exclude_column)
+    if args.dedup_report and not wanted:
+        raise UserError("--dedup_report has nothing to report; give --dedup exact, --dedup minhash or --exclude, too")
+    return wanted
 
 
 def read_settings(args: argparse.Namespace) -> MdsSettings:
@@ -128,19 +192,24 @@ def read_settings(args: argparse.Namespace) -> MdsSettings:
 
 def expand(patterns: list[str]) -> list[str]:
     """The input files, globs resolved. Raises UserError where one matches nothing or two would share a folder."""
-    sources = []
-    for pattern in patterns:
-        matches = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern, recursive=True))
-        if not matches:
-            raise UserError(f"--dataset '{pattern}' matches no file")
-        sources += matches
-    sources = list(dict.fromkeys(sources))
+    sources = expand_files("--dataset", patterns)
     stems = Counter(stem_and_suffix(Path(source))[0] for source in sources)
     for stem, count in stems.items():
         if count > 1:
             same = ", ".join(f"'{source}'" for source in sources if stem_and_suffix(Path(source))[0] == stem)
             raise UserError(f"{same} would all be written to the folder '{stem}'; rename them or use several --out_dir")
     return sources
+
+
+def expand_files(flag: str, patterns: list[str]) -> list[str]:
+    """The files that paths and globs name, each once. Raises UserError where one matches nothing."""
+    files = []
+    for pattern in patterns:
+        matches = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern, recursive=True))
+        if not matches:
+            raise UserError(f"{flag} '{pattern}' matches no file")
+        files += matches
+    return list(dict.fromkeys(files))
 
 
 def check_input(source: str, format: Format) -> None:

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
-from bioclinical.files import exclusive, make_folder, remove, sha256_of_file, write_json
+from bioclinical.files import exclusive, make_folder, remove, sha256_of_file, sha256_of_json, write_json
 from bioclinical.mds.assignment import split_names, split_of
 from bioclinical.mds.counts import Counts
 from bioclinical.mds.index import INDEX
@@ -58,9 +58,17 @@ class Conversion:
     """The conversion of one input into `<out_dir>/<stem>`, or `<out_dir>/{train,eval}/<stem>` with an eval split."""
 
     def __init__(
-        self, source: str, out_dir: Path, settings: MdsSettings, tokenizer: PreTrainedTokenizerFast, name: str
+        self,
+        source: str,
+        out_dir: Path,
+        settings: MdsSettings,
+        tokenizer: PreTrainedTokenizerFast,
+        name: str,
+        left_out: Mapping[int, str] | None = None,
     ):
+        """left_out: rows that are not converted, and the reasons under which they are counted."""
         self.source = source
+        self.left_out = left_out or {}
         self.stem = stem_and_suffix(Path(source))[0]
         self.out_dir = out_dir
         self.settings = settings
@@ -77,6 +85,7 @@ class Conversion:
         self.identity = {
             **{key: value for key, value in asdict(settings).items() if key != "format"},
             **{key: value for key, value in asdict(settings.format).items() if key != "on_bad_rows"},
+            "left_out_sha256": sha256_of_json(sorted(self.left_out.items())) if self.left_out else None,
             "tokenizer_sha256": tokenizer_sha256(tokenizer),
             "input_bytes": os.path.getsize(source),
             "input_mtime_ns": os.stat(source).st_mtime_ns,
@@ -224,6 +233,9 @@ class Conversion:
         next_rows = {split: writer.next_row for split, writer in writers.items()}
         batch = Batch()
         for row in reader.texts():
+            if row.number in self.left_out:
+                reader.skipped[self.left_out[row.number]] += 1
+                continue
             split = split_of(row, self.settings.eval_fraction)
             if row.number < next_rows[split]:
                 if row.number in wanted:

@@ -36,6 +36,12 @@ class Example(TypedDict):
     target: NotRequired[str]
 
 
+def texts_of(example: Any) -> list[str]:
+    """The texts that an example puts before a model, its options and gold apart."""
+    texts = [example[key] for key in ("text", "text_b", "question", "context", "source") if example.get(key)]
+    return texts + ([" ".join(example["tokens"])] if example.get("tokens") else [])
+
+
 def group_of(example: Any) -> str:
     """The patient or document that an example, or its prediction, belongs to."""
     return example.get("group", example["id"])
