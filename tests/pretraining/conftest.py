@@ -1,5 +1,6 @@
 """A tiny pre-training set-up: MDS splits of the sample notes, a config, and runs in this process."""
 
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,11 @@ from bioclinical.pretraining.recipe.load import load_recipe
 from bioclinical.pretraining.recipe.schema import Recipe
 from bioclinical.pretraining.training.run import run
 from bioclinical.text.tokenization import load_tokenizer
+from bioclinical.text.train_tokenizer import TokenizerSettings, save_tokenizer, train_tokenizer
+
+# Every run collects garbage twice; looking through all that torch and Composer consist of takes half a second each time.
+gc.collect()
+gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -66,3 +72,41 @@ def train(tiny_config, tmp_path):
         return tmp_path / name
 
     return go
+
+
+@pytest.fixture(scope="session")
+def prepared(notes, tmp_path_factory):
+    """family -> folder with a vocabulary of its own and the MDS mds/ (train/ and eval/) of the sample notes."""
+    made: dict[str, Path] = {}
+
+    def get(family: str) -> Path:
+        if family not in made:
+            root = tmp_path_factory.mktemp(family)
+            settings = TokenizerSettings(family, 390)
+            save_tokenizer(train_tokenizer(settings, lambda: notes[:100]), settings, root / "vocabulary", [])
+            tokenizer = load_tokenizer(root / "vocabulary")
+            end = [] if tokenizer.cls_token_id is not None else [tokenizer.eos_token_id]
+            ids = [np.array(one[:126] + end, np.uint16) for one in tokenizer(notes[:100])["input_ids"]]
+            for split, part in (("train", ids[:80]), ("eval", ids[80:])):
+                samples = [{"input_ids": one} for one in part]
+                write_mds(root / "mds" / split, {"input_ids": "ndarray:uint16"}, samples)
+            made[family] = root
+        return made[family]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def miniature(prepared):
+    """miniature(recipe, family, save_folder, key=value, ...): a recipe of configs/smoke on `prepared` data."""
+
+    def get(name: str, family: str, save_folder: Path, **changes: object) -> Recipe:
+        root = prepared(family)
+        values = {
+            "data_local": root / "mds", "tokenizer_name": root / "vocabulary", "save_folder": save_folder,
+            "model.model_config.vocab_size": 448, "global_train_batch_size": 8, "log_to_console": "false",
+            "load_path": "null", **changes,
+        }  # fmt: skip
+        return load_recipe(CONFIGS / "smoke" / f"{name}.yaml", [f"{key}={value}" for key, value in values.items()])
+
+    return get

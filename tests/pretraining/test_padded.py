@@ -1,17 +1,11 @@
-"""Padded Hugging Face encoders: the same packer, masks, resume, processes, checkpoints and export as ModernBERT."""
+"""Padded Hugging Face encoders: the same packer, masks, checkpoints and export as ModernBERT."""
 
 import itertools
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 import torch
 from pretraining_setup import CONFIGS, write_mds
-from repository import ROOT
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from bioclinical.checkpoints.export import export
@@ -157,45 +151,3 @@ def test_positions_must_hold_the_documents(recipe):
         UserError, match="max_position_embeddings: 100 is room for 98 tokens, .* up to 128; use 130 or null"
     ):
         build(recipe(model__model_config__max_position_embeddings=100))
-
-
-def command(overrides: list[str], processes: int = 1) -> list[str]:
-    launcher = ["-m", "composer.cli.launcher", "-n", str(processes)] if processes > 1 else []
-    return [sys.executable, *launcher, "main.py", str(CONFIGS / "smoke" / "roberta.yaml"), *overrides]
-
-
-def test_two_processes_equal_one(recipe, overrides, tmp_path):
-    same = {**NO_DROPOUT, "max_duration": "2ba", "device_train_microbatch_size": 2, "optimizer.name": "decoupled_stableadamw",
-            "optimizer.weight_decay": 1e-5, "eval_loader.sequence_packing": "true"}  # fmt: skip
-    run(recipe("roberta", "one", **same))
-    two = subprocess.run(command(overrides("roberta", "two", **same), 2), cwd=ROOT / "pretraining_resources", text=True,
-                         capture_output=True, timeout=600, env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
-    assert two.returncode == 0, two.stderr[-2000:]
-    first, second = (load_checkpoint(tmp_path / name / "latest-rank0.pt").weights for name in ("one", "two"))
-    for name, tensor in first.items():
-        torch.testing.assert_close(tensor, second[name], atol=1e-6, rtol=0, msg=name)
-    for ours, theirs in zip(read_metrics(tmp_path / "one"), read_metrics(tmp_path / "two"), strict=True):
-        assert ours["token"] == theirs["token"]
-        assert ours.get("loss/train/total") == pytest.approx(theirs.get("loss/train/total"), abs=1e-5)
-
-
-@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_killed_and_resumed_equals_not_stopped(recipe, overrides, tmp_path):
-    """kill -9 somewhere behind the first checkpoint; dropout, masks, packing and AdamW continue bit for bit."""
-    common = {"max_duration": "30ba", "save_interval": "1ba"}
-    run(recipe("roberta", "whole", **common))
-    killed = tmp_path / "killed"
-    process = subprocess.Popen(
-        command(overrides("roberta", "killed", **common)), cwd=ROOT / "pretraining_resources", stdout=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 120
-    while not list(killed.glob("ep*-ba4-rank0.pt")) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not list(killed.glob("ep*-ba30-rank0.pt"))
-    run(recipe("roberta", "killed", autoresume="true", **common))
-    whole, parts = (load_checkpoint(folder / "latest-rank0.pt").weights for folder in (tmp_path / "whole", killed))
-    assert all(torch.equal(tensor, parts[name]) for name, tensor in whole.items())
-    losses = [[one.get("loss/train/total") for one in read_metrics(folder)] for folder in (tmp_path / "whole", killed)]
-    assert losses[0] == losses[1]

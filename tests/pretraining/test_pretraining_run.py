@@ -62,32 +62,8 @@ def test_micro_batches_do_not_change_the_step(train):
     assert_same(weights(whole), weights(parts), atol=1e-6, rtol=0)
 
 
-def composer(processes: int, overrides: list[str], **options) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "composer.cli.launcher", "-n", str(processes), "main.py"]
-    return subprocess.run(
-        [*command, str(CONFIGS / "smoke" / "phase1.yaml"), *overrides], cwd=ROOT / "pretraining_resources",
-        capture_output=True, text=True, timeout=600, env={**os.environ, "OMP_NUM_THREADS": "1"}, **options,
-    )  # fmt: skip
-
-
 def as_arguments(config: dict[str, object]) -> list[str]:
     return [f"{key}={value}" for key, value in config.items()]
-
-
-def test_two_processes_equal_one(train, overrides, tmp_path):
-    """One step and an evaluation on the same global batch: gloo on two processes against one process."""
-    same = {**NO_DROPOUT, "max_duration": "1ba", "scheduler.t_warmup": "0ba", "device_train_microbatch_size": 1,
-            "eval_loader.sequence_packing": "true"}  # fmt: skip
-    one = train("one", **same)
-    two = tmp_path / "two"
-    result = composer(2, as_arguments({**overrides, **same, "run_name": "two", "save_folder": two}))
-    assert result.returncode == 0, result.stderr[-2000:]
-    assert_same(weights(one), weights(two), atol=1e-6, rtol=0)
-    first, second = read_metrics(one), read_metrics(two)
-    for ours, theirs in zip(first, second, strict=True):
-        assert ours["token"] == theirs["token"]
-        for name in ("loss/train/total", "metrics/eval/LanguageCrossEntropy", "metrics/eval/MaskedAccuracy"):
-            assert ours.get(name) == pytest.approx(theirs.get(name), abs=1e-5)
 
 
 def test_resuming_equals_not_stopping(train, tmp_path, capsys):
