@@ -5,7 +5,8 @@ import pytest
 from pretraining_setup import write_mds
 
 from bioclinical.errors import UserError
-from bioclinical.pretraining.data.documents import Documents, Windows, open_documents
+from bioclinical.pretraining.data.documents import Documents, Windows, expect_ids, open_documents
+from bioclinical.pretraining.data.id_check import ExpectedIds
 from bioclinical.text.tokenization import load_tokenizer
 
 VOCABULARY = 500
@@ -78,6 +79,44 @@ def test_missing_cut_and_changed_shards(tmp_path, tokenizer):
     documents = open_documents(folder, VOCABULARY, tokenizer)
     with pytest.raises(UserError, match="sample .* of '.*shard.00001.mds'"):
         [documents[n] for n in range(len(documents.lengths))]
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "uint32", "int32", "int64"])
+@pytest.mark.parametrize("beside", [{}, {"id": "str"}])
+def test_unusable_ids_are_found_in_all_shards_before_they_are_read(tmp_path, tokenizer, dtype, beside):
+    """Against looking at every document."""
+    ids = [np.append(one, 3).astype(dtype) for one in some_ids(200, 3)]
+    bad = {70: (0, VOCABULARY), 131: (-1, 7), 199: (0, 4)}  # document: (place, id)
+    for number, (place, one) in bad.items():
+        ids[number][place] = one
+    samples = [{"input_ids": one, **dict.fromkeys(beside, "a")} for one in ids]
+    folder = write_mds(tmp_path / "mds", beside | {"input_ids": f"ndarray:{dtype}"}, samples, size_limit=1 << 14)
+    documents = open_documents(folder, VOCABULARY, tokenizer)
+    assert len(documents.readers) > 2
+    for rules in (
+        ExpectedIds(VOCABULARY),
+        ExpectedIds(VOCABULARY + 1, 3),
+        ExpectedIds(VOCABULARY, 3, frozenset({4, 9})),
+    ):
+        wrong = [number for number, one in enumerate(ids) if len(one) and (
+            one.max() >= rules.below or (rules.last is not None and one[-1] != rules.last) or rules.never & set(one.tolist()))]  # fmt: skip
+        assert documents.refused(rules) == wrong and (not wrong or len(wrong) < 200)
+        parts = [number for part in range(3) for number in documents.refused(rules, part, 3)]
+        assert sorted(parts) == wrong
+
+
+def test_what_unusable_ids_say(tmp_path, tokenizer):
+    ids = [np.array([5, 6, 3], np.uint16)] * 3 + [np.array([5, 600, 3], np.uint16)]
+    folder = write_mds(tmp_path / "mds", {"input_ids": "ndarray:uint16"}, [{"input_ids": one} for one in ids])
+    documents = open_documents(folder, VOCABULARY, tokenizer)
+    with pytest.raises(
+        UserError, match=r"sample 3 of '.*shard.00000.mds' holds the id 600, but the vocabulary has 500"
+    ):
+        expect_ids(documents, ExpectedIds(VOCABULARY), 0, 1, show=False)
+    with pytest.raises(
+        UserError, match=r"sample 0 of .* \(and 3 more\) was not converted for next_token: .* the id 4 "
+    ):
+        expect_ids(documents, ExpectedIds(1000, last=4), 0, 1, show=False)
 
 
 def test_no_index_and_no_samples(tmp_path, tokenizer):

@@ -14,6 +14,7 @@ from bioclinical.errors import UserError, first_line
 from bioclinical.files import atomic_path
 from bioclinical.mds.index import read_index, stored
 from bioclinical.mds.shards import COLUMN, sample_lengths
+from bioclinical.pretraining.data.id_check import ExpectedIds, refused_in_shard
 
 TEXT_COLUMN = "text"
 DTYPES = ("uint16", "uint32", "int32", "int64")
@@ -32,6 +33,10 @@ class Documents:
 
     def where(self, index: int) -> str:
         """The place of a document, for messages."""
+        raise NotImplementedError
+
+    def refused(self, expected: ExpectedIds, part: int = 0, parts: int = 1, show: bool = False) -> list[int]:
+        """The documents with ids that are not the expected ones, among those of every `parts`-th shard from `part`."""
         raise NotImplementedError
 
 
@@ -64,6 +69,19 @@ class TokenDocuments(Documents):
             )
         return ids
 
+    def refused(self, expected: ExpectedIds, part: int = 0, parts: int = 1, show: bool = False) -> list[int]:
+        found: list[int] = []
+        for shard in tqdm(range(part, len(self.readers), parts), desc="checking ids", unit=" shards", disable=not show):
+            reader, first = self.readers[shard], int(self.starts[shard])
+            lengths = self.lengths[first : first + reader.samples]
+            if has_ids_alone(reader):
+                path = Path(reader.dirname) / reader.raw_data.basename
+                dtype = np.dtype(reader.column_encodings[0].split(":")[1])
+                found += [first + int(number) for number in refused_in_shard(path, dtype, lengths, expected)]
+            else:
+                found += [first + number for number in refused_one_by_one(reader, lengths, expected)]
+        return found
+
     def where(self, index: int) -> str:
         shard = bisect_right(self.starts, index) - 1
         reader = self.readers[shard]
@@ -84,6 +102,10 @@ class TextDocuments(Documents):
 
     def __getitem__(self, index: int) -> np.ndarray:
         return self.ids[index].astype(np.int64)
+
+    def refused(self, expected: ExpectedIds, part: int = 0, parts: int = 1, show: bool = False) -> list[int]:
+        numbers = [number for number in range(part, len(self.ids), parts) if len(self.ids[number])]
+        return [number for number in numbers if breaks(self.ids[number], expected)]
 
     def where(self, index: int) -> str:
         return f"document {index} of '{self.folder}'"
@@ -139,9 +161,35 @@ def token_counts(reader: Any) -> np.ndarray:
 
     Beside other columns they are read one by one, else taken from the shard's header.
     """
-    if reader.column_names == [COLUMN] and reader.column_encodings[0].count(":") == 1:
+    if has_ids_alone(reader):
         return sample_lengths(reader)
     return np.array([len(reader[index][COLUMN]) for index in range(reader.samples)], np.int64)
+
+
+def has_ids_alone(reader: Any) -> bool:
+    """Whether a shard has the one column of ids, as one-dimensional arrays of a stated type."""
+    return reader.column_names == [COLUMN] and reader.column_encodings[0].count(":") == 1
+
+
+def refused_one_by_one(reader: Any, lengths: np.ndarray, expected: ExpectedIds) -> list[int]:
+    return [number for number in np.flatnonzero(lengths).tolist() if breaks(reader[number][COLUMN], expected)]
+
+
+def breaks(ids: np.ndarray, expected: ExpectedIds) -> bool:
+    """Whether the ids of one document, (tokens,), are not the expected ones."""
+    return bool(expected.refused(ids, np.array([0]), np.array([len(ids)]))[0])
+
+
+def expect_ids(documents: Documents, expected: ExpectedIds, part: int, parts: int, show: bool) -> None:
+    """Raises UserError naming the first document with ids that the objective cannot learn from."""
+    refused = documents.refused(expected, part, parts, show)
+    if refused:
+        documents[refused[0]]  # says so itself where it is an id outside the vocabulary
+        raise UserError(
+            f"{documents.where(refused[0])} (and {len(refused) - 1:,} more) was not converted for next_token: it must "
+            f"end with the id {expected.last} and hold neither padding nor masks; convert the text again with "
+            "--bos_text '' and as --eos_text the tokenizer's end of a text"
+        )
 
 
 class Windows:

@@ -7,9 +7,10 @@ import torch
 from composer.core import DataSpec
 from transformers import PreTrainedTokenizerFast
 
+from bioclinical.checkpoints.found import own_checkpoints
 from bioclinical.errors import UserError
 from bioclinical.pretraining.data.batch_sizes import BatchSizes, geometry_of
-from bioclinical.pretraining.data.documents import Windows, open_documents
+from bioclinical.pretraining.data.documents import Windows, expect_ids, open_documents
 from bioclinical.pretraining.data.loader import PackedLoader, Workers, data_spec
 from bioclinical.pretraining.data.packer import Packer
 from bioclinical.pretraining.data.rows import RowReader
@@ -48,12 +49,15 @@ def build_loader(
 ) -> SplitLoader:
     """The loader of the section `name`.
 
-    Raises UserError for data that are missing, damaged, empty or of another tokenizer.
+    All ids are looked at before a run begins, each process taking its share of the shards. Raises UserError for data
+    that are missing, damaged, empty, of another tokenizer, or were converted for another objective.
     """
     section: Loader = getattr(recipe, name)
     dataset, is_training = section.dataset, name == "train_loader"
     folder = Path(dataset.local) / dataset.split
     documents = open_documents(folder, objective.vocabulary, tokenizer, show=position.rank == 0)
+    if not own_checkpoints(Path(recipe.save_folder)):  # a run that goes on had them checked when it began
+        expect_ids(documents, objective.expected_ids(), position.rank, position.world, show=position.rank == 0)
     windows = Windows(documents, dataset.max_seq_len)
     if not len(windows.lengths):
         raise UserError(f"'{folder}' holds only documents without tokens; convert some text into this split")

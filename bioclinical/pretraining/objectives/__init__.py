@@ -12,6 +12,7 @@ from torchmetrics import Metric
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from bioclinical.pretraining.architectures import Architecture
+from bioclinical.pretraining.data.id_check import ExpectedIds
 from bioclinical.pretraining.data.rows import Examples, Row
 from bioclinical.pretraining.objectives import distillation, masked_tokens, next_token, replaced_tokens
 from bioclinical.pretraining.recipe.schema import Dataset, Recipe
@@ -36,6 +37,9 @@ class Objective(Protocol):
     vocabulary: int
     terms: Mapping[str, float]
     exported: Mapping[str, str]
+
+    def expected_ids(self) -> ExpectedIds:
+        """What the ids of every document must be like."""
 
     def examples(self, dataset: Dataset) -> Examples:
         """Document -> inputs and targets, as a split's section asks for; called in worker processes."""

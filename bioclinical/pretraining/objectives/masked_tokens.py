@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
 from bioclinical.pretraining.architectures import Architecture
+from bioclinical.pretraining.data.id_check import ExpectedIds
 from bioclinical.pretraining.data.rows import Example, Row
 from bioclinical.pretraining.objectives.counting import choose_tokens, choose_words, number_of_tokens
 from bioclinical.pretraining.recipe import schema
@@ -138,6 +139,9 @@ class MaskedTokens:
         self.architecture = architecture
         self.tokenizer = tokenizer
         self.vocabulary = architecture.config.vocab_size
+
+    def expected_ids(self) -> ExpectedIds:
+        return ExpectedIds(self.vocabulary)
 
     def examples(self, dataset: schema.Dataset) -> Masking:
         return Masking.from_recipe(self.keys, dataset, self.tokenizer, self.vocabulary)

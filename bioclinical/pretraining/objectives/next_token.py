@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
 from bioclinical.pretraining.architectures import Architecture
+from bioclinical.pretraining.data.id_check import ExpectedIds
 from bioclinical.pretraining.data.rows import Example, Row
 from bioclinical.pretraining.objectives.bits_per_byte import BitsPerByte, bytes_of_ids
 from bioclinical.pretraining.objectives.chunks import sum_over_chunks
@@ -64,6 +65,10 @@ class NextToken:
         self.tokenizer = tokenizer
         self.vocabulary = architecture.config.vocab_size
         self.is_joined = keys.boundaries == "joined"
+
+    def expected_ids(self) -> ExpectedIds:
+        end = Shifted.of(self.tokenizer)
+        return ExpectedIds(self.vocabulary, end.end_id, end.forbidden)
 
     def examples(self, dataset: schema.Dataset) -> Shifted:
         return Shifted.of(self.tokenizer)

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
 from bioclinical.pretraining.architectures import Architecture
+from bioclinical.pretraining.data.id_check import ExpectedIds
 from bioclinical.pretraining.data.rows import Example, Row
 from bioclinical.pretraining.objectives.generator_pair import pair_of
 from bioclinical.pretraining.objectives.masked_tokens import Masking
@@ -69,6 +70,9 @@ class ReplacedTokens:
         self.pair = pair_of(architecture)
         self.generator = self.pair.generator(architecture, keys.generator_size)
         self.terms = {"generator": keys.generator_weight, "discriminator": keys.discriminator_weight}
+
+    def expected_ids(self) -> ExpectedIds:
+        return ExpectedIds(self.vocabulary)
 
     def examples(self, dataset: schema.Dataset) -> Fillings:
         if dataset.mask_special_tokens:
