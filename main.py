@@ -40,6 +40,7 @@ def main() -> None:
         raise UserError(
             f"--loss {settings.loss}: {task.name} is trained by {', '.join(data.problem.losses)} ({task.problem})"
         )
+    check_calibration(settings, data)
     path = None if args.overwrite else finished_run(args, settings, data)
     if path is None:
         from bioclinical.finetuning.experiment import run  # imports torch and transformers
@@ -48,6 +49,21 @@ def main() -> None:
     else:
         print("this run is finished already (--overwrite repeats it)")
     print(path)
+
+
+def check_calibration(settings: Settings, data: TaskData) -> None:
+    """Raises UserError where no operating point can be chosen, or only one on the test."""
+    aim = settings.aim
+    if aim and not settings.calibrate:
+        raise UserError(
+            f"--operating_point {settings.operating_point} is what thresholds are chosen for; add --calibrate"
+        )
+    if not settings.calibrate:
+        return
+    if data.task.selects_on_test and data.protocol.startswith("paper"):
+        raise UserError(f"--calibrate: validation is the test fold of {data.task.name}; add --protocol strict")
+    if fault := data.problem.calibration_fault(data.splits["validation"], aim, data.task.negative_label):
+        raise UserError(f"--calibrate: {data.task.name} {fault}")
 
 
 def finished_run(args: argparse.Namespace, settings: Settings, data: TaskData) -> Path | None:
@@ -129,6 +145,14 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         type=positive(int),
         metavar="N",
         help="stop after N evaluations without a better one (default: no)",
+    )
+    recipe.add_argument(
+        "--calibrate", action="store_true", help="a temperature, and thresholds of labels, chosen on validation"
+    )
+    recipe.add_argument(
+        "--operating_point",
+        metavar="AIM",
+        help="what --calibrate chooses thresholds for: recall@precision=0.95, or the reverse (default: F1)",
     )
     recipe.add_argument("--eval_steps", type=positive(int), help="evaluate every N steps (default: every epoch)")
     recipe.add_argument("--recipe", choices=RECIPES, help="a published recipe's values in place of these defaults")

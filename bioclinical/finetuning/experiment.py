@@ -16,6 +16,7 @@ from bioclinical.finetuning.run import Outcome, finetune
 from bioclinical.finetuning.saved_model import TrainedFacts, check_target, refuse_unsaved_model, save_model
 from bioclinical.finetuning.settings import Settings
 from bioclinical.finetuning.trainer import NonFiniteError
+from bioclinical.metrics.metric import Metric
 from bioclinical.results.identity import Identity
 from bioclinical.results.store import Result, is_finished, store_label, write_result
 from bioclinical.runtime import machine, provenance
@@ -146,6 +147,7 @@ def train_and_store(
             token_pattern=data.token_pattern,
             pooling=settings.pooling,
             options=outcome.options,
+            operating_point=asdict(outcome.calibration.point) if outcome.calibration else None,
             texts=list(data.problem.texts(data.splits["train"][0])),
         )
         save_model(model, tokenizer, facts, Path(args.save_model))
@@ -155,6 +157,7 @@ def train_and_store(
 
 def finished_part(outcome: Outcome) -> Result:
     """The part of a result that a finished run adds."""
+    calibrated = outcome.calibration is not None
     return {
         "status": "finished",
         "best_epoch": outcome.best_epoch,
@@ -164,13 +167,35 @@ def finished_part(outcome: Outcome) -> Result:
         "train_tokens_per_s": round(outcome.train_tokens_per_s, 1),
         "peak_memory_bytes": outcome.peak_memory_bytes,
         "options": outcome.options,
+        **({"calibration": dataclasses.asdict(outcome.calibration)} if calibrated else {}),
+        **({"uncalibrated_test": outcome.uncalibrated} if calibrated else {}),
     }
+
+
+def print_calibration(outcome: Outcome, scored: list[Metric]) -> None:
+    """The operating point, what it reached where it was chosen, and the test scores without it."""
+    found = outcome.calibration
+    thresholds = "  ".join(f"{label} {least:.4g}" for label, least in found.point.thresholds.items())
+    print(
+        f"operating point chosen on validation: temperature {found.point.temperature:.3f}"
+        + (f"; thresholds: {thresholds}" if thresholds else "")
+    )
+    for label, values in found.scores.items():
+        print(f"validation, {label}: " + "  ".join(f"{name} {100 * value:.2f}" for name, value in values.items()))
+    if not found.reached:
+        print("warning: no threshold meets the condition on validation (for every label); the nearest one was taken")
+    before = outcome.uncalibrated
+    print(
+        "test, uncalibrated: " + "  ".join(f"{metric.name} {metric.display(before[metric.name])}" for metric in scored)
+    )
 
 
 def print_scores(outcome: Outcome, data: TaskData) -> None:
     """Test scores, fractions in percent."""
     print(f"best epoch by validation {data.selection_metric.name}: {outcome.best_epoch:g}")
     scored = [metric for metric in data.metrics if metric.name in outcome.test]
+    if outcome.calibration:
+        print_calibration(outcome, scored)
     print("test: " + "  ".join(f"{metric.name} {metric.display(outcome.test[metric.name])}" for metric in scored))
     counts = {k: v for k, v in outcome.test.items() if isinstance(v, int)}
     if counts:

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from bioclinical.files import remove
 from bioclinical.finetuning.callbacks import Patience, StepClock, is_complete
 from bioclinical.finetuning.settings import Settings
 from bioclinical.finetuning.trainer import GuardedTrainer, best_epoch, build_trainer, validation_history
-from bioclinical.metrics.metric import Prediction
+from bioclinical.metrics.metric import Prediction, scalars
 from bioclinical.problems.encoding import Coder, EncodedSplit, arguments_of, token_ids
+from bioclinical.problems.operating_point import Calibration
 from bioclinical.problems.problem import scores
 from bioclinical.runtime.machine import peak_memory_bytes
 from bioclinical.tasks.example import SPLITS
@@ -25,7 +26,7 @@ from bioclinical.tasks.task import TaskData
 @dataclass
 class Outcome:
     """What a finished run found. times in seconds; speed: training tokens (no padding) per second of training steps;
-    options: of the problem, as the test was made."""
+    options: of the problem, as the test was made; uncalibrated: the test scores without the calibration."""
 
     best_epoch: float
     validation: list[dict[str, float]]
@@ -37,6 +38,8 @@ class Outcome:
     train_tokens_per_s: float
     peak_memory_bytes: int
     options: dict[str, Any]
+    calibration: Calibration | None = None
+    uncalibrated: dict[str, float] = field(default_factory=dict)
 
 
 def finetune(
@@ -68,6 +71,12 @@ def finetune(
     history, best = validation_history(trainer), best_epoch(trainer)
     options = problem.calibrated(coder, splits["validation"], lambda: trainer.outputs_over(splits["validation"]))
     coder = replace(coder, options=options)
+    calibration, uncalibrated = None, {}
+    if settings.calibrate:
+        plain = predict(trainer, coder, splits["test"], settings.pooling)
+        uncalibrated = scalars(scores(problem, data.metrics, plain, data.labels, has_windows=True))
+        calibration = calibrate(trainer, coder, splits["validation"], data, settings)
+        coder = replace(coder, point=calibration.point)
     predictions = predict(trainer, coder, splits["test"], settings.pooling)
     baseline = problem.baseline(data.splits["train"], data.splits["test"], data.labels)
     tested = time.perf_counter()
@@ -87,7 +96,17 @@ def finetune(
         train_tokens_per_s=tokens_per_second(splits["train"], clock, trainer),
         peak_memory_bytes=peak_memory_bytes(device),
         options=asdict(options),
+        calibration=calibration,
+        uncalibrated=uncalibrated,
     )
+
+
+def calibrate(
+    trainer: GuardedTrainer, coder: Coder, validation: EncodedSplit, data: TaskData, settings: Settings
+) -> Calibration:
+    """The operating point that the best epoch's logits over the validation split decide."""
+    logits = trainer.logits_over(validation)
+    return data.problem.calibration(coder, validation, logits, settings.aim, data.task.negative_label)
 
 
 def coder_of(
@@ -144,7 +163,7 @@ def starting_checkpoint(run_dir: Path, resume: bool) -> str | None:
 def predict(trainer: GuardedTrainer, coder: Coder, split: EncodedSplit, pooling: str) -> list[Prediction]:
     """The current model's predictions over a split; over the whole of the examples that were cut, where the problem
     predicts from windows."""
-    problem = trainer.problem
+    problem, trainer.coder = trainer.problem, coder
     predictions = problem.predictions(coder, split, trainer.outputs_over(split))
     windows = problem.encode_cut(coder, split, pooling) if split.cut else None
     if windows is not None:

@@ -18,7 +18,8 @@ class TrainedFacts:
     """What a model was trained on and how its test score was made; absent from models saved elsewhere.
 
     max_length: tokens, special ones included.  token_pattern: cuts text into the task's words.  pooling: of texts that
-    are longer.  options: the problem's own settings.  texts: the names of the texts that an example has.
+    are longer.  options: the problem's own settings.  texts: the names of the texts that an example has.  operating_point: a temperature and thresholds chosen on
+    validation.
     """
 
     dataset: str = "unknown task"
@@ -29,6 +30,7 @@ class TrainedFacts:
     pooling: str = "head"
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     texts: list[str] | None = None
+    operating_point: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, config: Any, model: str) -> "TrainedFacts":
@@ -50,7 +52,7 @@ def is_allowed(name: str, value: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and value > 0
     if name == "pooling":
         return value in ("head", "windows")
-    if name == "options":
+    if name in ("options", "operating_point"):
         return isinstance(value, dict)
     if name == "texts":
         return isinstance(value, list) and all(isinstance(text, str) for text in value)

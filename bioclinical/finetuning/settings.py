@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from bioclinical.problems.operating_point import Aim
+
 SEED_SCOPES = ("all", "head")
 PUBLISHED_TRAINING_SEED = 42  # the published procedure passes no seed to its trainer, whose default this is
 
@@ -23,7 +25,8 @@ class Settings:
     an epoch; options: `NAME=VALUE` of the problem's own settings, sorted; layer_decay: the learning rate of a layer by
     that of the next; seed_scope: what the seed decides, `all` that is random, or as published the new `head` alone;
     loss: a name of bioclinical/problems/losses.py; patience: evaluations without a better score after which training
-    ends, None for never.
+    ends, None for never; calibrate: whether the test is made with a temperature and thresholds chosen on validation;
+    operating_point: what the thresholds are chosen for, None for the best F1.
 
     A setting added later has a plain default and is part of a run's identity only where it differs from that, so that
     runs that finished before still count as finished.
@@ -48,11 +51,18 @@ class Settings:
     seed_scope: str = "all"
     loss: str = "plain"
     patience: int | None = None
+    calibrate: bool = False
+    operating_point: str | None = None
 
     @property
     def training_seed(self) -> int:
         """Of shuffling and dropout, once the model with its new head is there."""
         return self.seed if self.seed_scope == "all" else PUBLISHED_TRAINING_SEED
+
+    @property
+    def aim(self) -> Aim | None:
+        """What thresholds are chosen for. Raises UserError for an unreadable one."""
+        return Aim.parse(self.operating_point) if self.operating_point else None
 
     def identity(self) -> dict[str, Any]:
         """The settings that name a run: the same ones, hashed, are the same run."""

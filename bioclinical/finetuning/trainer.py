@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import SequentialSampler
 from transformers import PreTrainedModel, Trainer, TrainingArguments
@@ -37,6 +38,7 @@ class GuardedTrainer(Trainer):
         self,
         *args,
         problem: Problem,
+        coder: Coder,
         loss: Callable[..., Any] | None,
         example_ids: dict[str, list[str]],
         layer_decay: float = 1.0,
@@ -47,10 +49,11 @@ class GuardedTrainer(Trainer):
         super().__init__(
             *args,
             compute_loss_func=loss,
-            preprocess_logits_for_metrics=lambda logits, labels: problem.reduce(logits),
+            preprocess_logits_for_metrics=lambda logits, labels: problem.reduce(logits, self.coder),
             **kwargs,
         )
         self.problem = problem
+        self.coder = coder
         self.example_ids = example_ids
         self.layer_decay = layer_decay
         # Models whose forward merely takes **kwargs would be taken for dividing the loss themselves (transformers 4.53:
@@ -111,6 +114,21 @@ class GuardedTrainer(Trainer):
             "--precision fp32, or another --attn. Checkpoints of completed epochs are kept for --resume"
         )
 
+    @torch.inference_mode()
+    def logits_over(self, split: EncodedSplit) -> list[np.ndarray]:
+        """What a calibration needs of the current model's logits, for each row of a split in the order of `features`."""
+        order, kept = iter(split.order()), [np.empty(0)] * len(split.features)
+        model = self.model.eval()
+        for batch in self.get_test_dataloader(split.longest_first()):
+            inputs = self._prepare_inputs(batch)
+            inputs = {k: v for k, v in inputs.items() if k not in (EXAMPLE_INDEX, *self.problem.label_names)}
+            with self.compute_loss_context_manager():
+                logits = self.problem.logits(model(**inputs)).float().cpu().numpy()
+            for row in logits:
+                place = next(order)
+                kept[place] = self.problem.kept_logits(row, split.notes[place])
+        return kept
+
     def outputs_over(self, split: EncodedSplit) -> list[Any]:
         """What the problem keeps of the current model's logits, for each row of a split in the order of `features`."""
         self.compute_metrics = None
@@ -145,6 +163,7 @@ def build_trainer(
         compute_metrics=compute_metrics,
         callbacks=[EpochScores(data.selection_metric), CompleteMark(), *early_stopping(settings, data)],
         problem=problem,
+        coder=coder,
         loss=problem.loss_function(settings.loss, data.splits["train"], data.labels),
         example_ids={"train": ids_of(train), "evaluation": ids_of(validation)},
         layer_decay=settings.layer_decay,

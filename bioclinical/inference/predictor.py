@@ -15,6 +15,7 @@ from bioclinical.inference.documents import Document
 from bioclinical.problems import Problem
 from bioclinical.problems.encoding import EXAMPLE_INDEX, Coder, arguments_of
 from bioclinical.problems.label_names import LABEL_NUMBERS
+from bioclinical.problems.operating_point import OperatingPoint
 from bioclinical.problems.options import restored
 from bioclinical.runtime import machine
 from bioclinical.text.tokenization import choose_max_length, load_tokenizer, require_padding
@@ -23,8 +24,8 @@ from bioclinical.text.tokenization import choose_max_length, load_tokenizer, req
 class Predictor:
     """A model saved by main.py, or a fine-tuned one from elsewhere, on the device that is there."""
 
-    def __init__(self, source: Source, batch_size: int) -> None:
-        """Raises UserError where the folder holds no fine-tuned model, or one that was changed."""
+    def __init__(self, source: Source, batch_size: int, point: Any = None, abstain_below: float | None = None) -> None:
+        """point: an operating point (from JSON) in place of the model's own.  abstain_below: a probability. Raises UserError where the folder holds no fine-tuned model, or one that was changed."""
         config = load_config(source)
         self.facts = TrainedFacts.of(config, source.name)
         self.problem = problem_of(config, self.facts, source.name)
@@ -37,11 +38,25 @@ class Predictor:
         model, attention = load_model(source, config, self.problem.auto_class, "auto", self.device, "fp32")
         self.model = self.problem.adapt(model).to(self.device).eval()
         options = restored(self.problem.options_class, self.facts.options)
-        self.coder = Coder(tokenizer, max_length, arguments_of(self.model), labels, options)
+        self.coder = Coder(
+            tokenizer, max_length, arguments_of(self.model), labels, options, self.point_of(point, labels)
+        )
+        self.abstain_below = abstain_below
+        if abstain_below is not None and not self.problem.can_abstain:
+            raise UserError(f"--abstain_below: a {self.problem.name} gives no probabilities")
         self.collate = self.problem.collator(self.coder)
-        self.documents_cut = 0
+        self.documents_cut = self.documents_abstained = 0
         print(f"{source.name}: {self.facts.dataset}, protocol {self.facts.protocol}")
         print(f"device: {self.device}, attention: {attention}, {self.reading}")
+
+    def point_of(self, given: Any, labels: tuple[str, ...]) -> OperatingPoint:
+        """The operating point given, or the one the model was saved with."""
+        if given is None and self.facts.operating_point is None:
+            return OperatingPoint()
+        stored, where = (
+            (given, "--operating_point") if given is not None else (self.facts.operating_point, "config.json")
+        )
+        return OperatingPoint.read(stored, labels, self.problem.most_thresholds, where)
 
     @property
     def reading(self) -> str:
@@ -74,6 +89,9 @@ class Predictor:
             outputs += self.outputs_of(batch, [documents[row[EXAMPLE_INDEX]].id for row in batch])
             on_progress(characters * len(batch) // len(rows))
         answers = self.problem.answers(self.coder, split, split.by_row(outputs))
+        if self.abstain_below is not None:
+            given, answers = answers, [self.problem.abstained(answer, self.abstain_below) for answer in answers]
+            self.documents_abstained += sum(one != two for one, two in zip(given, answers))
         return [{"id": document.id} | answer for document, answer in zip(documents, answers)]
 
     def outputs_of(self, batch: list[dict[str, Any]], ids: list[str]) -> list[Any]:
@@ -87,7 +105,7 @@ class Predictor:
         finite = self.problem.finite_rows(logits, inputs["attention_mask"]).tolist()
         if not all(finite):
             raise RunFailed(f"the model gives non-finite logits for document {ids[finite.index(False)]}")
-        kept = self.problem.reduce_raw(logits)
+        kept = self.problem.reduce_raw(logits, self.coder)
         if isinstance(kept, tuple):
             return list(zip(*(part.cpu().numpy() for part in kept)))
         return list(kept.cpu().numpy())

@@ -2,12 +2,13 @@
 
 import inspect
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bioclinical.errors import UserError
+from bioclinical.problems.operating_point import OperatingPoint
 from bioclinical.tasks.example import Example
 
 if TYPE_CHECKING:
@@ -20,14 +21,15 @@ Feature = dict[str, Any]  # a row of the model's inputs, each a list or a number
 @dataclass(frozen=True)
 class Coder:
     """What turns texts into rows of one model: its tokenizer, its context in tokens, special ones included, the
-    arguments of its forward, the task's labels in id order (none where the problem has none), and the problem's options
-    (an object of its `options_class`)."""
+    arguments of its forward, the task's labels in id order (none where the problem has none), the problem's options (an
+    object of its `options_class`), and what turns scores into decisions."""
 
     tokenizer: "PreTrainedTokenizerFast"
     max_length: int
     arguments: frozenset[str]
     labels: tuple[str, ...] = ()
     options: Any = None
+    point: OperatingPoint = field(default_factory=OperatingPoint)
 
     def inputs(self, encoded: Any, i: int) -> Feature:
         """Row i of what the tokenizer gave, with the inputs that the model takes."""

@@ -10,11 +10,13 @@ from bioclinical.metrics.abstracts import AbstractExampleF1, AbstractMicroF1
 from bioclinical.metrics.calibration import CalibrationError
 from bioclinical.metrics.classification import label_metrics, per_class
 from bioclinical.metrics.metric import Metric, Prediction
-from bioclinical.problems.encoding import Coder
+from bioclinical.problems.calibration import best_index, between, fit_temperature, label_counts_at, scores_at
+from bioclinical.problems.encoding import Coder, EncodedSplit
 from bioclinical.problems.label_names import name_labels
 from bioclinical.problems.losses import LOSSES, Loss, focal_binary, positive_weights, weighted_binary
+from bioclinical.problems.operating_point import Aim, Calibration, OperatingPoint
 from bioclinical.problems.problem import Answer, identity
-from bioclinical.problems.sequence import SequenceProblem
+from bioclinical.problems.sequence import SequenceProblem, logits_and_gold
 from bioclinical.problems.single_label import rounded
 from bioclinical.tasks.example import Example
 
@@ -25,6 +27,8 @@ class MultiLabel(SequenceProblem):
     name = "multi_label_classification"
     selection_metric = "weighted_f1"
     losses = LOSSES
+    most_thresholds = None
+    can_abstain = True
 
     def gold_fault(self, gold: Any, labels: tuple[str, ...]) -> str | None:
         if isinstance(gold, list) and len(gold) == len(labels) and all(value in (0, 1) for value in gold):
@@ -50,8 +54,44 @@ class MultiLabel(SequenceProblem):
         return focal_binary if name == "focal" else None
 
     def prediction(self, gold: list[int], logits: np.ndarray, coder: Coder) -> dict[str, Any]:
-        """1 where the logit is above 0, and every label's probability."""
-        return {"predicted": [int(logit > 0) for logit in logits], "probabilities": rounded(probabilities(logits))}
+        """1 where the probability is above one half (or reaches its threshold), and every label's probability."""
+        shares = probabilities(logits / coder.point.temperature)
+        return {"predicted": said(logits, shares, coder), "probabilities": rounded(shares)}
+
+    def calibration_fault(
+        self, validation: Sequence[Example], aim: Aim | None, negative_label: str | None
+    ) -> str | None:
+        found = {value for example in validation for value in example["labels"]}
+        return None if len(found) == 2 else f"has no mixed labels among its {len(validation):,} validation examples"
+
+    def calibration(
+        self,
+        coder: Coder,
+        split: EncodedSplit,
+        logits: Sequence[np.ndarray],
+        aim: Aim | None,
+        negative_label: str | None,
+    ) -> Calibration:
+        """A temperature, and a threshold for each label that has positives there: of the best F1, or for the aim."""
+        values, gold = logits_and_gold(coder, split, logits, self)
+        temperature, nll = fit_temperature(values, gold)
+        shares, thresholds, scores, reached = probabilities(values / temperature), {}, {}, True
+        for k, label in enumerate(coder.labels):
+            if not gold[:, k].any():
+                continue
+            candidates = between(shares[:, k])
+            counts = label_counts_at(shares[:, k], gold[:, k], candidates)
+            best, is_met = best_index(counts, aim)
+            thresholds[label], scores[label] = float(candidates[best]), scores_at(counts[best])
+            reached = reached and is_met
+        return Calibration(OperatingPoint(temperature, thresholds), reached, scores, nll, gold.size)
+
+    def abstained(self, answer: Answer, below: float) -> Answer:
+        """`abstained`: the labels of which neither yes nor no is as probable as that; they are not among `labels`."""
+        if answer["probabilities"] is None:
+            return answer
+        open_ = [label for label, p in answer["probabilities"].items() if max(p, 1 - p) < below]
+        return answer | {"labels": [label for label in answer["labels"] if label not in open_], "abstained": open_}
 
     def baseline(self, train: Sequence[Example], test: Sequence[Example], labels: tuple[str, ...]) -> list[Prediction]:
         """Each label that most training examples have."""
@@ -71,8 +111,18 @@ class MultiLabel(SequenceProblem):
         """The labels with every label's probability; null for an empty text."""
         if logits is None:
             return {"labels": None, "probabilities": None}
-        found = [label for label, logit in zip(coder.labels, logits) if logit > 0]
-        return {"labels": found, "probabilities": dict(zip(coder.labels, rounded(probabilities(logits))))}
+        shares = probabilities(logits / coder.point.temperature)
+        found = [label for label, is_said in zip(coder.labels, said(logits, shares, coder)) if is_said]
+        return {"labels": found, "probabilities": dict(zip(coder.labels, rounded(shares)))}
+
+
+def said(logits: np.ndarray, shares: np.ndarray, coder: Coder) -> list[int]:
+    """1 for each label that is said."""
+    least = coder.point.thresholds
+    return [
+        int(share >= least[label] if label in least else logit > 0)
+        for label, logit, share in zip(coder.labels, logits, shares)
+    ]
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:

@@ -15,7 +15,9 @@ from bioclinical.metrics.calibration import CalibrationError
 from bioclinical.metrics.choice import longest_option
 from bioclinical.metrics.classification import Accuracy
 from bioclinical.metrics.metric import Metric, Prediction
+from bioclinical.problems.calibration import fit_temperature
 from bioclinical.problems.encoding import EXAMPLE_INDEX, Coder, EncodedSplit, Feature
+from bioclinical.problems.operating_point import ABSTAINED, Aim, Calibration, OperatingPoint
 from bioclinical.problems.problem import Answer, Problem, identity
 from bioclinical.problems.single_label import probabilities, rounded
 from bioclinical.tasks.example import Example
@@ -32,6 +34,7 @@ class MultipleChoice(Problem):
     auto_class = "AutoModelForSequenceClassification"
     selection_metric = "accuracy"
     has_labels = False
+    can_abstain = True
 
     def fault(self, example: Example, labels: tuple[str, ...]) -> str | None:
         count = len(example["options"])
@@ -87,13 +90,42 @@ class MultipleChoice(Problem):
     def collator(self, coder: Coder) -> Any:
         return ChoiceCollator(coder.tokenizer)
 
+    # --- Operating points ---------------------------------------------------------------------------------------------
+
+    def calibration_fault(
+        self, validation: Sequence[Example], aim: Aim | None, negative_label: str | None
+    ) -> str | None:
+        if aim:
+            return "has options instead of labels; leave out --operating_point"
+        return None if validation else "has no validation questions"
+
+    def calibration(
+        self,
+        coder: Coder,
+        split: EncodedSplit,
+        logits: Sequence[np.ndarray],
+        aim: Aim | None,
+        negative_label: str | None,
+    ) -> Calibration:
+        most = max(split.notes)
+        rows = [
+            np.pad(row[:count], (0, most - count), constant_values=-np.inf) for row, count in zip(logits, split.notes)
+        ]
+        gold = np.array([example["answer"] for example in split.examples])
+        temperature, nll = fit_temperature(np.stack(rows), gold)
+        return Calibration(OperatingPoint(temperature), True, {}, nll, len(gold))
+
+    def abstained(self, answer: Answer, below: float) -> Answer:
+        given = answer["probabilities"]
+        return answer | {"answer": ABSTAINED} if given and given[answer["answer"]] < below else answer
+
     # --- Outputs ------------------------------------------------------------------------------------------------------
 
     def predictions(self, coder: Coder, split: EncodedSplit, outputs: Sequence[Any]) -> list[Prediction]:
         """outputs: scores (most options,) of each question; those beyond its own options are left out."""
         predictions: list[Prediction] = []
         for example, logits, options in zip(split.examples, outputs, split.notes):
-            scores = np.asarray(logits, dtype=np.float64)[:options]
+            scores = np.asarray(logits, dtype=np.float64)[:options] / coder.point.temperature
             predictions.append(
                 lettered(example, int(scores.argmax())) | {"probabilities": rounded(probabilities(scores))}
             )
@@ -134,14 +166,15 @@ class MultipleChoice(Problem):
             row[EXAMPLE_INDEX] = places[row[EXAMPLE_INDEX]]
         return EncodedSplit(list(examples), split.features, split.notes, cut=[places[i] for i in split.cut])
 
-    def reduce_raw(self, logits: Any) -> Any:
+    def reduce_raw(self, logits: Any, coder: Coder) -> Any:
         return logits
 
     def answers(self, coder: Coder, split: EncodedSplit, outputs: Sequence[Any]) -> list[Answer]:
         """The letter with every letter's probability; null for an empty question."""
         found: list[Answer] = [{"answer": None, "probabilities": None} for _ in split.examples]
         for row, logits, options in zip(split.features, outputs, split.notes):
-            shares = rounded(probabilities(np.asarray(logits, dtype=np.float64)[:options]))
+            scores = np.asarray(logits, dtype=np.float64)[:options] / coder.point.temperature
+            shares = rounded(probabilities(scores))
             answer = {"answer": LETTERS[int(np.argmax(shares))], "probabilities": dict(zip(LETTERS, shares))}
             found[row[EXAMPLE_INDEX]] = answer
         return found

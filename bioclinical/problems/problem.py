@@ -9,9 +9,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+
 from bioclinical.errors import UserError
 from bioclinical.metrics.metric import Metric, Prediction, score_all
 from bioclinical.problems.encoding import Coder, EncodedSplit
+from bioclinical.problems.operating_point import Aim, Calibration
 from bioclinical.problems.options import NoOptions
 from bioclinical.tasks.example import Example
 
@@ -27,7 +30,8 @@ class Problem(ABC):
     label_names: the inputs that hold the gold.  is_per_token: the logits have a row for each token, and those at
     padding are never used.  length_unit: of `length`.  has_labels: examples carry names out of a list.  losses: those
     of --loss that it can be trained with.  finds_spans: its answers hold `entities` of the text, which can be redacted.
-    options_class: a frozen dataclass of its own settings.
+    options_class: a frozen dataclass of its own settings.  most_thresholds: how many labels may have one at an
+    operating point, None for any number.  can_abstain: answers have probabilities.
     """
 
     name: ClassVar[str]
@@ -40,6 +44,8 @@ class Problem(ABC):
     has_labels: ClassVar[bool] = True
     losses: ClassVar[tuple[str, ...]] = ("plain",)
     finds_spans: ClassVar[bool] = False
+    most_thresholds: ClassVar[int | None] = 0
+    can_abstain: ClassVar[bool] = False
 
     # --- Examples -----------------------------------------------------------------------------------------------------
 
@@ -76,6 +82,33 @@ class Problem(ABC):
     def calibrated(self, coder: Coder, split: EncodedSplit, outputs: Callable[[], Sequence[Any]]) -> Any:
         """The options with what the best epoch's outputs over the validation split decide, before the test."""
         return coder.options
+
+    # --- Operating points ---------------------------------------------------------------------------------------------
+
+    def calibration_fault(
+        self, validation: Sequence[Example], aim: Aim | None, negative_label: str | None
+    ) -> str | None:
+        """Why no operating point can be chosen on such examples; None where one can."""
+        return f"is a {self.name}, which has no probabilities of labels to calibrate"
+
+    def kept_logits(self, logits: np.ndarray, note: Any) -> np.ndarray:
+        """What `calibration` needs of a row's logits."""
+        return logits
+
+    def calibration(
+        self,
+        coder: Coder,
+        split: EncodedSplit,
+        logits: Sequence[np.ndarray],
+        aim: Aim | None,
+        negative_label: str | None,
+    ) -> Calibration:
+        """The operating point chosen on a split. logits: what `kept_logits` kept, in the order of `split.features`."""
+        raise NotImplementedError
+
+    def abstained(self, answer: Answer, below: float) -> Answer:
+        """The answer, with an abstention in place of what is less probable than `below`."""
+        raise NotImplementedError
 
     # --- Rows of the model --------------------------------------------------------------------------------------------
 
@@ -133,7 +166,7 @@ class Problem(ABC):
             finite = finite | (attention_mask == 0).unsqueeze(-1)
         return finite.flatten(1).all(dim=1)
 
-    def reduce(self, logits: Any) -> Any:
+    def reduce(self, logits: Any, coder: Coder) -> Any:
         """What is kept of the logits for `predictions`; all logits of long documents would fill the memory."""
         return logits
 
@@ -193,7 +226,7 @@ class Problem(ABC):
         """Rows from which raw texts are predicted the way the test's score was made; none for an empty text."""
 
     @abstractmethod
-    def reduce_raw(self, logits: Any) -> Any:
+    def reduce_raw(self, logits: Any, coder: Coder) -> Any:
         """What is kept of the logits for `answers`."""
 
     @abstractmethod

@@ -106,11 +106,18 @@ class SequenceProblem(Problem):
             feature[EXAMPLE_INDEX] = places[feature[EXAMPLE_INDEX]]
         return EncodedSplit(list(examples), split.features, split.notes, cut=[places[i] for i in split.cut])
 
-    def reduce_raw(self, logits: Any) -> Any:
+    def reduce_raw(self, logits: Any, coder: Coder) -> Any:
         return logits
 
     def answers(self, coder: Coder, split: EncodedSplit, outputs: Sequence[Any]) -> list[Answer]:
         return [self.answer(logits, coder) for logits in mean_logits(split, outputs)]
+
+
+def logits_and_gold(coder: Coder, split: EncodedSplit, logits: Sequence[np.ndarray], problem: Any) -> tuple:
+    """Of the examples of a split that have rows: (examples, labels) of logits, and their gold as the loss wants it."""
+    pairs = zip(split.examples, mean_logits(split, logits))
+    found = [(mean, problem.target(example["labels"], coder)) for example, mean in pairs if mean is not None]
+    return np.stack([mean for mean, _ in found]).astype(np.float64), np.array([gold for _, gold in found])
 
 
 def is_of_pairs(examples: Sequence[Example]) -> bool:

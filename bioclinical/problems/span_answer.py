@@ -16,6 +16,7 @@ from bioclinical.metrics.spans import span_details, span_metrics
 from bioclinical.metrics.squad import squad1_question, squad2_question
 from bioclinical.problems.answer_selection import Candidates, best_threshold, select
 from bioclinical.problems.encoding import EXAMPLE_INDEX, Coder, EncodedSplit
+from bioclinical.problems.operating_point import ABSTAINED
 from bioclinical.problems.options import require_at_least
 from bioclinical.problems.problem import Answer, Problem, identity
 from bioclinical.tasks.example import Example
@@ -65,6 +66,7 @@ class SpanAnswer(Problem):
     has_labels = False
     is_per_token = True
     options_class = SpanOptions
+    can_abstain = True
 
     def fault(self, example: Example, labels: tuple[str, ...]) -> str | None:
         for part in ("question", "context"):
@@ -170,6 +172,12 @@ class SpanAnswer(Problem):
         threshold = best_threshold(limited(found.null_odds), np.array(f1), has_answer)
         return replace(coder.options, null_threshold=threshold)
 
+    def abstained(self, answer: Answer, below: float) -> Answer:
+        """An abstention is not the same as the answer that the text holds none."""
+        if answer["probability"] is None or answer["probability"] >= below:
+            return answer
+        return answer | {"answer": ABSTAINED, "start": None, "end": None}
+
     def baseline(self, train: Sequence[Example], test: Sequence[Example], labels: tuple[str, ...]) -> list[Prediction]:
         """ "No answer" everywhere, or the whole context where every training question has an answer."""
         no_answer = any(not example["answers"] for example in train)
@@ -205,7 +213,7 @@ class SpanAnswer(Problem):
             row[EXAMPLE_INDEX] = places[row[EXAMPLE_INDEX]]
         return EncodedSplit(list(examples), split.features, split.notes, cut=[])
 
-    def reduce_raw(self, logits: Any) -> Any:
+    def reduce_raw(self, logits: Any, coder: Coder) -> Any:
         return logits[..., 0], logits[..., 1]
 
     def answers(self, coder: Coder, split: EncodedSplit, outputs: Sequence[Any]) -> list[Answer]:

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -13,20 +13,14 @@ from bioclinical.metrics.words import WordMacroF1
 from bioclinical.problems.encoding import EXAMPLE_INDEX, Coder, EncodedSplit, Feature, cut_examples, require_tokens
 from bioclinical.problems.label_names import measured, name_labels, unknown
 from bioclinical.problems.losses import LOSSES, Loss, balanced_weights, focal_cross_entropy, weighted_cross_entropy
+from bioclinical.problems.operating_point import Aim, Calibration
 from bioclinical.problems.problem import Answer, Problem, identity
+from bioclinical.problems.tag_calibration import calibrated_tags
+from bioclinical.problems.tag_rows import OUTSIDE, ScoredWords
 from bioclinical.tasks.example import Example
 from bioclinical.text.labels import IGNORED_LABEL
 from bioclinical.text.windows import windows_of
 from bioclinical.text.words import WORD_AND_PUNCTUATION_TOKENS, token_offsets
-
-OUTSIDE = "O"
-
-
-class ScoredWords(NamedTuple):
-    """The words of a document that are read off a row, and the places of their first sub-tokens in it."""
-
-    words: list[int]
-    places: list[int]
 
 
 class Tagging(Problem):
@@ -38,6 +32,8 @@ class Tagging(Problem):
     is_per_token = True
     length_unit = "words"
     losses = LOSSES
+    most_thresholds = 1
+    can_abstain = True
     finds_spans = True
 
     def fault(self, example: Example, labels: tuple[str, ...]) -> str | None:
@@ -113,9 +109,33 @@ class Tagging(Problem):
             return weighted_cross_entropy(balanced_weights(list(self.counts(train, labels).values())))
         return focal_cross_entropy if name == "focal" else None
 
-    def reduce(self, logits: Any) -> Any:
+    def calibration_fault(
+        self, validation: Sequence[Example], aim: Aim | None, negative_label: str | None
+    ) -> str | None:
+        found = len(self.labels_in(validation)) - 1
+        return None if found else f"has no entity in its {len(validation):,} validation documents"
+
+    def kept_logits(self, logits: np.ndarray, note: ScoredWords) -> np.ndarray:
+        return logits[note.places]
+
+    def calibration(
+        self,
+        coder: Coder,
+        split: EncodedSplit,
+        logits: Sequence[np.ndarray],
+        aim: Aim | None,
+        negative_label: str | None,
+    ) -> Calibration:
+        return calibrated_tags(coder, split, logits, aim)
+
+    def abstained(self, answer: Answer, below: float) -> Answer:
+        """An uncertain entity is marked and stays, so that redaction still hides it."""
+        entities = [e | ({"abstained": True} if e["probability"] < below else {}) for e in answer["entities"]]
+        return {"entities": entities}
+
+    def reduce(self, logits: Any, coder: Coder) -> Any:
         """Tag ids."""
-        return logits.argmax(-1)
+        return tag_ids_of(logits, coder)
 
     def predictions(self, coder: Coder, split: EncodedSplit, outputs: Sequence[Any]) -> list[Prediction]:
         """A tag for every word; words that the model did not see are O. outputs: tag ids (padded length,) of a row."""
@@ -162,13 +182,28 @@ class Tagging(Problem):
     def encode_raw(self, coder: Coder, examples: Sequence[Example], pooling: str) -> EncodedSplit:
         return self.windows(coder, examples)
 
-    def reduce_raw(self, logits: Any) -> Any:
-        """The best tag's probability and id at each token."""
-        return tuple(logits.softmax(-1).max(-1))
+    def reduce_raw(self, logits: Any, coder: Coder) -> Any:
+        """The probability and id of the tag that is said at each token."""
+        said = tag_ids_of(logits, coder)
+        shares = (logits / coder.point.temperature).softmax(-1)
+        return shares.gather(-1, said.unsqueeze(-1)).squeeze(-1), said
 
     def answers(self, coder: Coder, split: EncodedSplit, outputs: Sequence[Any]) -> list[Answer]:
         pairs = zip(split.examples, split.by_example(outputs))
         return [{"entities": found_entities(example, rows, coder.labels)} for example, rows in pairs]
+
+
+def tag_ids_of(logits: Any, coder: Coder) -> Any:
+    """(batch, length) the tag that is said at each token: the best, or by the threshold of one tag, on tensors as
+    `decided` does it on arrays."""
+    if not coder.point.thresholds:
+        return logits.argmax(-1)
+    ((label, least),) = coder.point.thresholds.items()
+    own = coder.labels.index(label)
+    shares = (logits / coder.point.temperature).softmax(-1)
+    others = shares.clone()
+    others[..., own] = -1
+    return others.argmax(-1).masked_fill(shares[..., own] >= least, own)
 
 
 def first_sub_tokens(word_ids: Iterable[int | None]) -> ScoredWords:
