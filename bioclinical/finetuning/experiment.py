@@ -147,7 +147,7 @@ def train_and_store(
             token_pattern=data.token_pattern,
             pooling=settings.pooling,
             options=outcome.options,
-            operating_point=asdict(outcome.calibration.point) if outcome.calibration else None,
+            operating_point=dataclasses.asdict(outcome.calibration.point) if outcome.calibration else None,
             texts=list(data.problem.texts(data.splits["train"][0])),
         )
         save_model(model, tokenizer, facts, Path(args.save_model))

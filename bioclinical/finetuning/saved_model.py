@@ -18,8 +18,8 @@ class TrainedFacts:
     """What a model was trained on and how its test score was made; absent from models saved elsewhere.
 
     max_length: tokens, special ones included.  token_pattern: cuts text into the task's words.  pooling: of texts that
-    are longer.  options: the problem's own settings.  texts: the names of the texts that an example has.  operating_point: a temperature and thresholds chosen on
-    validation.
+    are longer.  options: the problem's own settings.  texts: the names of the texts that an example has.
+    operating_point: a temperature and thresholds chosen on validation.
     """
 
     dataset: str = "unknown task"

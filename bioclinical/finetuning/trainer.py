@@ -116,7 +116,7 @@ class GuardedTrainer(Trainer):
 
     @torch.inference_mode()
     def logits_over(self, split: EncodedSplit) -> list[np.ndarray]:
-        """What a calibration needs of the current model's logits, for each row of a split in the order of `features`."""
+        """What a calibration needs of the current model's logits, for each row in the order of `split.features`."""
         order, kept = iter(split.order()), [np.empty(0)] * len(split.features)
         model = self.model.eval()
         for batch in self.get_test_dataloader(split.longest_first()):

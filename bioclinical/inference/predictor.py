@@ -25,7 +25,10 @@ class Predictor:
     """A model saved by main.py, or a fine-tuned one from elsewhere, on the device that is there."""
 
     def __init__(self, source: Source, batch_size: int, point: Any = None, abstain_below: float | None = None) -> None:
-        """point: an operating point (from JSON) in place of the model's own.  abstain_below: a probability. Raises UserError where the folder holds no fine-tuned model, or one that was changed."""
+        """point: an operating point (from JSON) in place of the model's own.  abstain_below: a probability.
+
+        Raises UserError where the folder holds no fine-tuned model, or one that was changed.
+        """
         config = load_config(source)
         self.facts = TrainedFacts.of(config, source.name)
         self.problem = problem_of(config, self.facts, source.name)
