@@ -25,7 +25,7 @@ def main() -> None:
     args, passed_on = parse_args(sys.argv[1:])
     seeds = whole_numbers("seed", args.seed or args.seeds)
     tasks, absent = tasks_of(args)
-    plan = planned(tasks, args.model, seeds, folds_of(args, tasks))
+    plan = planned(tasks, args.model, seeds, folds_of(args, tasks), rates_of(args))
     gpus = available_gpus()
     at_once = min(jobs_at_once(args.jobs, gpus), len(plan.jobs))
     commands = [command(args, passed_on, plan, number) for number in range(len(plan.jobs))]
@@ -35,7 +35,9 @@ def main() -> None:
             print(f"worker {number % at_once}: {gpu}{shlex.join(line)}")
         report_size(plan, at_once, absent)
         return
-    failed = run(plan, commands, at_once, gpus)
+    failed, results = run(plan, commands, at_once, gpus)
+    if args.select_on:
+        choose(plan, results)
     report_failures(plan, failed, absent)
 
 
@@ -48,6 +50,8 @@ def parse_args(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--seeds", default=SEEDS, help=f"default: {SEEDS}")
     parser.add_argument("--seed", help="one seed: the same as main.py")
     parser.add_argument("--folds", help="of a cross-validated task: all, or numbers such as 1,2 (suites: all)")
+    parser.add_argument("--lr", help="as in main.py; several, such as 1e-5,2e-5,5e-5, are trials")
+    parser.add_argument("--select_on", help="validation: of several learning rates the best one there")
     parser.add_argument("--jobs", help="runs at a time (default: number of GPUs, else 1)")
     parser.add_argument("--data_dir", default="data/raw", help="as in main.py")
     parser.add_argument("--save_model", metavar="DIR", help="DIR/seed=N; with several tasks or models, below these")
@@ -60,13 +64,25 @@ def parse_args(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
         raise UserError("--dataset is required, e.g. --dataset ChemProt; or --suite, e.g. --suite blurb; not both")
     if not args.model:
         raise UserError("--model is required: a hub id or a folder")
+    check_trials(args)
     if len(set(args.model)) < len(args.model):
         raise UserError("--model: the same model is named twice")
-    return args, passed_on
+    return args, passed_on + (["--lr", args.lr] if args.lr and not args.select_on else [])
 
 
 USAGE = "%(prog)s (--dataset TASK | --suite SUITE) --model MODEL [--model MODEL ...] [options] [any flag of main.py]"
-NEED_VALUES = {"--dataset", "--suite", "--model", "--seeds", "--seed", "--folds", "--jobs", "--save_model"}
+NEED_VALUES = {
+    "--dataset",
+    "--suite",
+    "--model",
+    "--seeds",
+    "--seed",
+    "--folds",
+    "--lr",
+    "--select_on",
+    "--jobs",
+    "--save_model",
+}
 
 
 def whole_numbers(what: str, text: str) -> list[int]:
@@ -82,6 +98,44 @@ def whole_numbers(what: str, text: str) -> list[int]:
         if numbers.count(number) > 1:
             raise UserError(f"{what} {number} is named twice")
     return numbers
+
+
+def check_trials(args: argparse.Namespace) -> None:
+    """Raises UserError for learning rates that are none, or a choice that would look at the test."""
+    rates = (args.lr or "").split(",")
+    for rate in rates if len(rates) > 1 else ():
+        if not re.fullmatch(r"\d*\.?\d+(e-?\d{1,3})?", rate) or not 0 < float(rate) < 1:
+            raise UserError(f"--lr '{rate}' is not a number between 0 and 1")
+    if len(rates) > 1 and len({float(rate) for rate in rates}) < len(rates):
+        raise UserError(f"--lr {args.lr}: a rate is named twice")
+    if args.select_on not in (None, "validation"):
+        raise UserError(f"--select_on {args.select_on}: trials are chosen on validation only")
+    if len(rates) > 1 and not args.select_on:
+        raise UserError("several learning rates need --select_on validation")
+    if args.select_on and len(rates) < 2:
+        raise UserError("--select_on chooses among learning rates: --lr 1e-5,2e-5,5e-5")
+
+
+def rates_of(args: argparse.Namespace) -> list[str | None]:
+    return args.lr.split(",") if args.select_on else [None]
+
+
+def choose(plan: Plan, results: dict[int, Path]) -> None:
+    """For each task, model and fold the learning rate with the best mean validation score, on record."""
+    from bioclinical.results.selection import write_selection
+
+    cells: dict[tuple, dict[str, list[Path | None]]] = {}
+    for number, job in enumerate(plan.jobs):
+        cell = cells.setdefault((job.task, job.model, job.fold), {})
+        cell.setdefault(job.lr, []).append(results.get(number))
+    for (task, model, _), trials in cells.items():
+        try:
+            path, record = write_selection("lr", trials)
+        except UserError as error:
+            print(f"{task} {model}: {error}", flush=True)
+            continue
+        value = next(t["value"] for t in record["trials"] if t["group"] == record["chosen"])
+        print(f"{task} {model}: lr {value} of {len(trials)} by validation {record['metric']}: {path}", flush=True)
 
 
 def jobs_at_once(wanted: str | None, gpus: Sequence[str]) -> int:
@@ -148,8 +202,11 @@ def command(args: argparse.Namespace, passed_on: list[str], plan: Plan, number: 
     return line + (["--save_model", plan.save_folder(args.save_model, job)] if args.save_model else [])
 
 
-def run(plan: Plan, commands: list[list[str]], at_once: int, gpus: list[str]) -> list[int]:
-    """Runs everything; returns the numbers of what failed. Ends with code 130 where a signal stops it."""
+def run(plan: Plan, commands: list[list[str]], at_once: int, gpus: list[str]) -> tuple[list[int], dict[int, Path]]:
+    """Runs everything; returns the numbers of what failed, and the results of what did not.
+
+    Ends with code 130 where a signal stops it.
+    """
     estimate, started, failures = Estimate(plan.jobs, at_once), time.monotonic(), []
 
     def after(number: int, succeeded: bool, seconds: float) -> None:
@@ -160,7 +217,8 @@ def run(plan: Plan, commands: list[list[str]], at_once: int, gpus: list[str]) ->
 
     workers = Workers(commands, [plan.label(job) for job in plan.jobs], at_once, gpus, after)
     try:
-        return workers.run()
+        failed = workers.run()
+        return failed, {n: Path(line) for n, line in workers.last_lines.items() if line.endswith(".json")}
     except Stopped:
         end(130, "stopped; add --resume to continue the seeds that were running")
 

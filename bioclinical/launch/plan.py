@@ -7,12 +7,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Job:
-    """One run of main.py: a task, a model, a seed and, for cross-validated tasks, a fold."""
+    """One run of main.py: a task, a model, a seed; for cross-validated tasks a fold; of a grid the
+    learning rate."""
 
     task: str
     model: str
     seed: int
     fold: int | None = None
+    lr: str | None = None
 
     @property
     def model_name(self) -> str:
@@ -22,7 +24,8 @@ class Job:
     def arguments(self) -> list[str]:
         """The part of main.py's command line that tells this run from the others of its launch."""
         fold = [] if self.fold is None else ["--fold", str(self.fold)]
-        return ["--dataset", self.task, "--model", self.model, *fold, "--seed", str(self.seed)]
+        lr = [] if self.lr is None else ["--lr", self.lr]
+        return ["--dataset", self.task, "--model", self.model, *fold, *lr, "--seed", str(self.seed)]
 
 
 @dataclass(frozen=True)
@@ -33,34 +36,41 @@ class Plan:
 
     @property
     def varies_in_seed_only(self) -> bool:
-        return len({(job.task, job.model, job.fold) for job in self.jobs}) == 1
+        return len({(job.task, job.model, job.fold, job.lr) for job in self.jobs}) == 1
 
     def label(self, job: Job) -> str:
         """What a line of a run's output begins with."""
         if self.varies_in_seed_only:
             return f"seed {job.seed}"
         fold = "" if job.fold is None else f" fold {job.fold}"
-        return f"{job.task}{fold} {job.model_name} seed {job.seed}"
+        lr = "" if job.lr is None else f" lr {job.lr}"
+        return f"{job.task}{fold} {job.model_name}{lr} seed {job.seed}"
 
     def save_folder(self, base: str, job: Job) -> str:
         """Where a run keeps its model: `<base>/seed=<n>`, below task, model and fold where these vary."""
         if self.varies_in_seed_only:
             return f"{base}/seed={job.seed}"
         fold = "" if job.fold is None else f"fold={job.fold}/"
-        return f"{base}/{job.task}/{job.model_name}/{fold}seed={job.seed}"
+        lr = "" if job.lr is None else f"lr={job.lr}/"
+        return f"{base}/{job.task}/{job.model_name}/{fold}{lr}seed={job.seed}"
 
 
 def planned(
-    tasks: Sequence[str], models: Sequence[str], seeds: Sequence[int], folds: dict[str, Sequence[int | None]]
+    tasks: Sequence[str],
+    models: Sequence[str],
+    seeds: Sequence[int],
+    folds: dict[str, Sequence[int | None]],
+    rates: Sequence[str | None] = (None,),
 ) -> Plan:
-    """Every task, model, fold and seed. folds: of the tasks that are cross-validated."""
+    """Every task, model, fold, learning rate and seed. folds: of the tasks that are cross-validated."""
     return Plan(
         tuple(
-            Job(task, model, seed, fold)
+            Job(task, model, seed, fold, lr)
             for seed in seeds
             for task in tasks
             for model in models
             for fold in folds.get(task, [None])
+            for lr in rates
         )
     )
 

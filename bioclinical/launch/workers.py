@@ -24,7 +24,7 @@ class Workers:
     """`commands` is run by as many threads as `at_once`; worker k has the GPU k (in turn where there are fewer).
 
     after: called with the command's number, whether it succeeded, and its seconds. Every run is a process group of its
-    own, so that stopping reaches its children.
+    own, so that stopping reaches its children.  last_lines: the last one that each command printed.
     """
 
     commands: Sequence[Sequence[str]]
@@ -32,6 +32,7 @@ class Workers:
     at_once: int
     gpus: Sequence[str]
     after: Callable[[int, bool, float], None]
+    last_lines: dict[int, str] = field(default_factory=dict)
     running: dict[int, subprocess.Popen] = field(default_factory=dict)
     lock: Any = field(default_factory=threading.Lock)
     is_stopping: bool = False
@@ -77,6 +78,7 @@ class Workers:
                 return
             for line in process.stdout:
                 self.say(f"[{self.labels[number]}] {line.rstrip()}")
+                self.last_lines[number] = line.rstrip()
             succeeded = process.wait() == 0
             with self.lock:
                 del self.running[number]

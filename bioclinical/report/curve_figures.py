@@ -87,6 +87,45 @@ def probabilities(row: Row) -> tuple[np.ndarray, np.ndarray] | None:
     return tuple(np.concatenate(values) for values in zip(*pairs)) if pairs else None
 
 
+def risk_coverage(measured: Measured, comparisons: Sequence[Comparison]) -> Figure | None:
+    """The share of wrong answers among those that are given, when the least certain ones are left out; all seeds
+    together. What `predict --abstain_below` leaves out."""
+    figure, (ax,) = axes(4.2)
+    drawn = False
+    for row in measured.panel.rows:
+        pairs = certainties(row)
+        if pairs is None:
+            continue
+        certainty, is_wrong = pairs
+        order = np.argsort(-certainty, kind="stable")
+        given = np.arange(1, len(order) + 1)
+        ax.plot(
+            100 * given / len(order),
+            100 * np.cumsum(is_wrong[order]) / given,
+            color=color(measured.panel, row),
+            label=row.name,
+        )
+        drawn = True
+    if not drawn:
+        return None
+    ax.set(xlabel="answers given, percent", ylabel="of these wrong, percent", xlim=(0, 100), ylim=(0, None))
+    ax.grid(alpha=0.3)
+    legend_below(figure, ax)
+    return figure
+
+
+def certainties(row: Row) -> tuple[np.ndarray, np.ndarray] | None:
+    """Of every answer of all seeds (of every label where there are several): its certainty, and whether it is wrong."""
+    pairs = probabilities(row)
+    if pairs is None:
+        return None
+    given, true = pairs
+    if isinstance(read_predictions(row.runs[0])[0]["gold"], list):  # a probability below one half says no
+        said = given >= 0.5
+        return np.where(said, given, 1 - given), said != true.astype(bool)
+    return given, true == 0
+
+
 def context(measured: Measured, comparisons: Sequence[Comparison]) -> Figure | None:
     """Score against context length, by each metric that differs in what it counts of long documents; None where all
     have the same context."""

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from bioclinical.files import atomic_path, make_folder, write_text
 from bioclinical.report.class_figures import classes, confusions
-from bioclinical.report.curve_figures import context, cost, learning, reliability
+from bioclinical.report.curve_figures import context, cost, learning, reliability, risk_coverage
 from bioclinical.report.score_figures import differences, seeds
 from bioclinical.results.analysis import Analysis
 from bioclinical.results.compare import Measured
@@ -30,6 +30,7 @@ FIGURES = {
     confusions: "Confusion, summed over seeds: rows gold, columns predicted",
     learning: "Validation by epoch: seeds thin, their mean thick",
     reliability: "Reliability: how often what was given a probability came true",
+    risk_coverage: "Risk and coverage: how many answers are wrong when the least certain ones are not given",
     context: "Score against context length",
     cost: "Quality against cost",
 }

@@ -32,6 +32,7 @@ def parse_args() -> argparse.Namespace:
         help="test these besides the official one, as an exploratory family (comma-separated, or all)",
     )
     what.add_argument("--over_splits", action="store_true", help="tables over split seeds and folds")
+    what.add_argument("--all_trials", action="store_true", help="also those that validation did not choose")
     what.add_argument("--exclude_failed", action="store_true", help="failed seeds do not count as the baseline")
     files = parser.add_argument_group("files")
     files.add_argument("--csv", metavar="FILE", help="every metric, unrounded")
@@ -57,6 +58,7 @@ def main() -> None:
     from bioclinical.results.panel import panels
     from bioclinical.results.render import to_latex, to_text
     from bioclinical.results.reported import reported
+    from bioclinical.results.selection import chosen_results, read_selections
     from bioclinical.results.submission import write_submissions
     from bioclinical.tasks.suites import get_suite
 
@@ -66,6 +68,8 @@ def main() -> None:
     results, skipped = read_results(Path(args.output_dir), args.dataset)
     if suite:
         results = [result for result in results if result["dataset"] in suite.tasks]
+    if not args.all_trials:
+        results = chosen_results(results, read_selections(Path(args.output_dir)))
     for sentence in skipped:
         print(f"skipped: {sentence}")
     if not results:

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,11 @@ class Row:
     runs: tuple[Result, ...]
     failed: tuple[Result, ...] = ()
     fallback: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def selection(self) -> dict[str, Any] | None:
+        """The record of the trials that this row was chosen from (results/selection.py)."""
+        return next((run["selection"] for run in self.runs if "selection" in run), None)
 
     @property
     def seeds(self) -> list[int]:

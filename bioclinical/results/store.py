@@ -24,15 +24,21 @@ def write_result(path: Path, result: Result, predictions: list[dict[str, Any]]) 
     write_json(path, result)
 
 
-def read_result(path: Path) -> Result:
-    """One result; raises UserError naming what is wrong with the file."""
+def read_json_object(path: Path) -> dict[str, Any]:
+    """A JSON object; raises UserError where the file holds none."""
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"'{path}' is not a readable result ({type(error).__name__}); --overwrite replaces it"
         ) from error
-    missing = [key for key in REQUIRED_KEYS if not isinstance(result, dict) or key not in result]
+    return found if isinstance(found, dict) else {}
+
+
+def read_result(path: Path) -> Result:
+    """One result; raises UserError naming what is wrong with the file."""
+    result = read_json_object(path)
+    missing = [key for key in REQUIRED_KEYS if key not in result]
     if missing:
         raise UserError(f"'{path}' is not a result file: it lacks {', '.join(missing)}")
     return result

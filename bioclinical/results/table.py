@@ -10,6 +10,7 @@ from bioclinical.errors import UserError
 from bioclinical.metrics.metric import Metric
 from bioclinical.results.compare import Comparison, Measured, correct
 from bioclinical.results.panel import BASELINE, Panel, Row
+from bioclinical.results.selection import trials_note
 from bioclinical.results.significance import LEVEL
 from bioclinical.tasks.gold_spans import ceiling_sentence
 
@@ -46,11 +47,14 @@ def panel_table(measured: Measured, comparisons: Sequence[Comparison] = ()) -> T
     best, close = best_rows(measured)
     leaders = {metric.name: leader(panel, metric) for metric in others}
     columns = ["model", official.name, "95 %", "seeds"]
+    has_trials = any(row.selection for row in panel.rows)
+    columns += ["trials"] if has_trials else []
     columns += DIFFERENCE if compared else []
     rows = []
     for row in panel.rows:
         cells = [Cell(row.name), Cell(mean_and_sd(row, official), row.group == best, row.group in close)]
         cells += [Cell(interval_of(measured, row)), Cell(seed_count(row))]
+        cells += [Cell(str(len(row.selection["trials"]) if row.selection else 1))] if has_trials else []
         cells += [Cell(text) for text in difference_cells(compared.get(row.group))] if compared else []
         rows.append(cells + [Cell(mean_and_sd(row, m), row.group == leaders[m.name]) for m in others])
     shown = [official, *([None] * (len(columns) - 2)), *others]
@@ -156,6 +160,7 @@ def notes(measured: Measured, best: str | None) -> list[str]:
     found += [ceiling] if (ceiling := ceiling_sentence(panel.gold_spans)) else []
     if any(len(row.scores(metric)) == 1 for row in panel.rows):
         found.append("* these runs, over documents: with one seed nothing is known of others, and there is no p")
+    found += [trials_note(row.name, row.selection) for row in panel.rows if row.selection]
     for row in panel.rows:
         if row.failed:
             seeds = ", ".join(str(run["seed"]) for run in row.failed)

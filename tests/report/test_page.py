@@ -9,7 +9,7 @@ from invented_results import LABELS, identity, run_results, single_label_run, st
 from repository import ROOT
 
 from bioclinical.report.class_figures import confusions
-from bioclinical.report.curve_figures import context, learning, reliability
+from bioclinical.report.curve_figures import context, learning, reliability, risk_coverage
 from bioclinical.report.drawing import wrapped
 from bioclinical.report.page import FIGURES, as_png
 from bioclinical.report.score_figures import differences, seeds
@@ -44,7 +44,7 @@ def missing(measured, analysis):
 def test_figures_show_what_the_results_hold(outputs):
     analysis = analysed(outputs, "base")
     chemprot, deid = analysis.measured
-    assert missing(deid, analysis) == ["confusions", "learning", "reliability"]
+    assert missing(deid, analysis) == ["confusions", "learning", "reliability", "risk_coverage"]
     assert missing(chemprot, analysis) == ["learning", "context"]
     ax = seeds(chemprot, []).axes[0]
     dots = [line.get_xdata() for line in ax.lines if line.get_marker() == "o"]
@@ -70,6 +70,15 @@ def test_reliability_by_hand(outputs):
     predictions = [p for s in (42, 43, 44) for p in single_label_run(identity(s, model="base"), 0.4)[1]]
     right = sum(p["gold"] == p["predicted"] for p in predictions) / len(predictions)
     assert list(line.get_xdata()) == pytest.approx([0.8]) and list(line.get_ydata()) == pytest.approx([right])
+
+
+def test_risk_and_coverage_by_hand(outputs):
+    """All are equally certain: however many are given, the share of wrong ones ends at that of all."""
+    line = risk_coverage(analysed(outputs).measured[0], []).axes[0].lines[0]
+    predictions = [p for s in (42, 43, 44) for p in single_label_run(identity(s, model="base"), 0.4)[1]]
+    wrong = [p["gold"] != p["predicted"] for p in predictions]
+    assert list(line.get_ydata()) == pytest.approx([100 * sum(wrong[:n]) / n for n in range(1, len(wrong) + 1)])
+    assert line.get_xdata()[-1] == 100
 
 
 def test_learning_curves(tmp_path):
