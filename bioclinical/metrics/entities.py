@@ -1,7 +1,8 @@
 """Entity-level scores of BIO tags: exact span and type. Oracle: seqeval in its default mode.
 
 Three readings of long documents: the words that the model saw (the published number), all words with what was cut as
-missed, and all words with tags predicted in overlapping windows.
+missed, and all words with tags predicted in overlapping windows. None of them looks at words of which the tokenizer
+left nothing, in the gold or in what was predicted: nobody could have tagged them.
 """
 
 from collections import Counter
@@ -71,14 +72,17 @@ def entity_metrics() -> list[SummableMetric]:
 
 def tags_of(prediction: Prediction, words: Words) -> tuple[list[str], list[str]]:
     """Gold and predicted tags of the words that count; among `all`, the predictions of unseen words are O."""
-    gold, predicted = prediction["gold"], prediction["predicted"]
-    if words == "windowed":
-        return gold, prediction.get("windowed", predicted)
-    seen = prediction["seen"]
+    gold, predicted, seen = prediction["gold"], prediction["predicted"], prediction["seen"]
     if words == "seen":
         return [gold[i] for i in seen], [predicted[i] for i in seen]
-    kept = set(seen)
-    return gold, [tag if i in kept else "O" for i, tag in enumerate(predicted)]
+    if words == "windowed":
+        predicted = prediction.get("windowed", predicted)
+    else:
+        kept = set(seen)
+        predicted = [tag if i in kept else "O" for i, tag in enumerate(predicted)]
+    if tokenless := set(prediction.get("tokenless", ())):
+        gold, predicted = ([tag for i, tag in enumerate(tags) if i not in tokenless] for tags in (gold, predicted))
+    return gold, predicted
 
 
 def entities_of(prediction: Prediction, words: Words) -> tuple[set[Entity], set[Entity]]:
@@ -91,12 +95,13 @@ def entities_of(prediction: Prediction, words: Words) -> tuple[set[Entity], set[
 
 def entity_details(predictions: Predictions) -> dict[str, Any]:
     """How much was cut, and precision, recall, F1 and support of each type over the seen words."""
-    words, seen = (sum(len(p[key]) for p in predictions) for key in ("gold", "seen"))
+    words, seen, tokenless = (sum(len(p.get(key, ())) for p in predictions) for key in ("gold", "seen", "tokenless"))
     entities = sum(len(entities_of(p, "all")[0]) for p in predictions)
     counts = counts_by_type(predictions)
     return {
         "words": words,
-        "words_cut": words - seen,
+        "words_cut": words - seen - tokenless,
+        **({"words_without_token": tokenless} if tokenless else {}),
         "entities": entities,
         "entities_cut": entities - int(sum(row[2] for row in counts.values())),
         "per_type": {

@@ -19,7 +19,7 @@ class Prediction(TypedDict, total=False):
 
     gold, predicted: a label name; 0 or 1 per label; a number; or a tag per word.  probabilities: one per label, in the
     order of the labels.  seen: positions of the words that were not cut.  windowed: a tag per word over all windows,
-    where words were cut.
+    where words were cut.  tokenless: positions of the words of which the tokenizer left nothing.
     """
 
     id: str
@@ -29,6 +29,7 @@ class Prediction(TypedDict, total=False):
     probabilities: list[float]
     seen: list[int]
     windowed: list[str]
+    tokenless: list[int]
 
 
 Predictions = Sequence[Prediction]

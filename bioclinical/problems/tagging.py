@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,8 @@ from bioclinical.problems.losses import LOSSES, Loss, balanced_weights, focal_cr
 from bioclinical.problems.operating_point import Aim, Calibration
 from bioclinical.problems.problem import Answer, Problem, identity
 from bioclinical.problems.tag_calibration import calibrated_tags
-from bioclinical.problems.tag_rows import OUTSIDE, ScoredWords
+from bioclinical.problems.tag_rows import OUTSIDE, ScoredWords, words_without_token
+from bioclinical.problems.tokenless_words import filled
 from bioclinical.tasks.example import Example
 from bioclinical.text.labels import IGNORED_LABEL
 from bioclinical.text.windows import windows_of
@@ -24,7 +25,8 @@ from bioclinical.text.words import WORD_AND_PUNCTUATION_TOKENS, token_offsets
 
 
 class Tagging(Problem):
-    """An example holds {"tokens", "tags"}: words, and a tag for each. A word's tag is that of its first sub-token."""
+    """An example holds {"tokens", "tags"}: words, and a tag for each. A word's tag is that of its first sub-token;
+    one without any (tokenless_words.py) takes the tag around it."""
 
     name = "token_classification"
     auto_class = "AutoModelForTokenClassification"
@@ -68,7 +70,8 @@ class Tagging(Problem):
         for i, example in enumerate(examples):
             row = coder.inputs(encoded, i)
             require_tokens(row, example)
-            notes.append(first_sub_tokens(encoded.word_ids(i)))
+            cut = {word for rest in encoded.encodings[i].overflowing for word in rest.word_ids}
+            notes.append(first_sub_tokens(encoded.word_ids(i), cut))
             gold = self.gold_input(example, notes[-1], coder, len(row["input_ids"]))
             features.append(row | gold | {EXAMPLE_INDEX: i})
         return EncodedSplit(list(examples), features, notes, cut_examples(encoded))
@@ -95,7 +98,7 @@ class Tagging(Problem):
         if "tags" not in example:
             return {}
         labels = [IGNORED_LABEL] * length
-        for word, place in zip(*scored):
+        for word, place in zip(scored.words, scored.places):
             labels[place] = coder.labels.index(example["tags"][word])
         return {"labels": labels}
 
@@ -138,7 +141,7 @@ class Tagging(Problem):
         return tag_ids_of(logits, coder)
 
     def predictions(self, coder: Coder, split: EncodedSplit, outputs: Sequence[Any]) -> list[Prediction]:
-        """A tag for every word; words that the model did not see are O. outputs: tag ids (padded length,) of a row."""
+        """A tag for every word; words that were cut are O. outputs: tag ids (padded length,) of a row."""
         predictions: list[Prediction] = []
         for example, rows in zip(split.examples, split.by_example(outputs)):
             predicted = [OUTSIDE] * len(example["tags"])
@@ -146,7 +149,10 @@ class Tagging(Problem):
                 for word, tag_id in zip(note.words, tag_ids[note.places]):
                     predicted[word] = coder.labels[tag_id]
             seen = sorted(word for note, _ in rows for word in note.words)
-            predictions.append(identity(example) | {"gold": example["tags"], "predicted": predicted, "seen": seen})
+            tokenless = words_without_token(len(predicted), [note for note, _ in rows])
+            predicted = filled(predicted, tokenless, example["tokens"])
+            about = identity(example) | {"gold": example["tags"], "predicted": predicted, "seen": seen}
+            predictions.append(about | ({"tokenless": tokenless} if tokenless else {}))
         return predictions
 
     def with_windows(self, prediction: Prediction, whole: Prediction) -> Prediction:
@@ -206,9 +212,9 @@ def tag_ids_of(logits: Any, coder: Coder) -> Any:
     return others.argmax(-1).masked_fill(shares[..., own] >= least, own)
 
 
-def first_sub_tokens(word_ids: Iterable[int | None]) -> ScoredWords:
-    """The words of a row and the places of their first sub-tokens."""
-    scored = ScoredWords([], [])
+def first_sub_tokens(word_ids: Iterable[int | None], cut: Set[int | None]) -> ScoredWords:
+    """The words of a row and the places of their first sub-tokens. cut: words of what was cut from its end."""
+    scored = ScoredWords([], [], frozenset(cut) - {None})
     previous = None
     for place, word in enumerate(word_ids):
         if word is not None and word != previous:
@@ -221,20 +227,21 @@ def first_sub_tokens(word_ids: Iterable[int | None]) -> ScoredWords:
 def found_entities(
     example: Example, rows: list[tuple[ScoredWords, tuple[np.ndarray, np.ndarray]]], labels: tuple[str, ...]
 ) -> list[dict[str, Any]]:
-    """Entities with [start, end) in the text and the mean probability of their words' tags."""
+    """Entities with [start, end) in the text and the mean probability of the tags that the model gave their words."""
     from seqeval.metrics.sequence_labeling import get_entities  # slow to import
 
     offsets = example["offsets"]
-    tags, probabilities = [OUTSIDE] * len(offsets), [0.0] * len(offsets)
+    tags, probabilities = [OUTSIDE] * len(offsets), np.full(len(offsets), np.nan)
     for note, (best, tag_ids) in rows:
         for word, probability, tag_id in zip(note.words, best[note.places].tolist(), tag_ids[note.places]):
             tags[word], probabilities[word] = labels[tag_id], probability
+    tags = filled(tags, words_without_token(len(offsets), [note for note, _ in rows]), example["tokens"])
     return [
         {
             "start": offsets[first][0],
             "end": offsets[last][1],
             "type": kind,
-            "probability": round(sum(probabilities[first : last + 1]) / (last + 1 - first), 4),
+            "probability": round(float(np.nanmean(probabilities[first : last + 1])), 4),
         }
         for kind, first, last in get_entities(tags)
     ]
