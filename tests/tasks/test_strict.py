@@ -38,6 +38,7 @@ def tag(text, masked):
         ("at Oak Hill, Ann", "at [**Hospital 1**], [**Name 2**]", ["Oak Hill:location", "Ann:name"]),
         ("DrLee's wife", "Dr[**Name 1**]'s wife", ["DrLee:name"]),
         ("on 03-14-2001", "on [**03-14-2001**]", ["03 - 14 - 2001:date"]),
+        ("is ninety-four, seen May", "is [**Age over 90 1**], seen [**5-5**]", ["ninety - four:age", "May:date"]),
         ("no mask", "no mask", []),
     ],
 )
@@ -59,6 +60,9 @@ def test_alignment(text, masked, entities):
     [
         ("a Ann b Lee b Kay c", "a [**Name 1**] b [**Name 2**] c"),  # two readings
         ("by Ann B Lee", "by [**First Name 1**] [**Last Name 2**]"),
+        ("on March 3rd ninety-four", "on [**3-4**] [**Age over 90 1**]"),  # an age of 94, or a third of 94
+        ("by Ann Easter Monday", "by [**Name 1**] [**3-4**]"),
+        ("by John Lee 3rd March 4", "by [**Name 1**] [**3-4**]"),
         ("other words", "these [**Name 1**]"),
         ("Lee", "Lee [**Name 1**]"),
     ],
@@ -70,8 +74,9 @@ def test_what_cannot_be_aligned_is_not_guessed(text, masked):
 def test_alignment_of_invented_records_is_exact_or_refused():
     rng = random.Random(7)
     values = {
-        "Name 1": ("name", ["Ann", "Ann Marie Lee", "O'Hara"]),
-        "3-4": ("date", ["3/4", "March 4th"]),
+        "Name 1": ("name", ["Ann", "Ann Marie Lee", "O'Hara", "May", "June"]),
+        "3-4": ("date", ["3/4", "March 4th", "March 3rd", "Easter Monday", "the third of March", "summer of '94"]),
+        "Age over 90 1": ("age", ["92", "ninety-four", "94 years old", "a hundred"]),
         "Hospital 2": ("location", ["Oak Hill", "St. Ann's"]),
         "Telephone/Fax (1) 5": ("phone_nb", ["555-1234", "555 99 ext 3"]),
     }
@@ -127,7 +132,7 @@ def test_records_that_cannot_be_aligned_are_excluded_and_named(tmp_path):
                     words = "lost" if (patient, note, name) == (3, 2, "id.res") else f"by {value} ok"
                     file.write(f"START_OF_RECORD={patient}||||{note}||||\n{words}\n||||END_OF_RECORD\n")
     raw = DeidReader().read(tmp_path, STRICT)
-    assert raw.warnings == ["1 record(s) without one sure alignment excluded: 3-2"]
+    assert raw.warnings == ["1 record(s) excluded, whose masks fit in no way or in more than one: 3-2"]
     ids = {split: {e["id"].split("-")[0] for e in raw.splits[split]} for split in SPLITS}
     assert [len(ids[split]) for split in SPLITS] == [6, 1, 1] and len(set.union(*ids.values())) == 8
 

@@ -7,15 +7,25 @@ LONGEST_SPAN = 200  # characters
 # Spans tried for one text before it is given up: a few seconds. A note needs some hundreds for each mask; beyond
 # this most of the text is masks, or the same few words.
 MOST_SPANS = 300_000
+NUMBER_WORDS = (
+    "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fifteen|(?:four|six|seven|eigh|nine)teen|"
+    "(?:twen|thir|for|fif|six|seven|eigh|nine)t(?:y|ies|ieth)|hundred(?:th)?|thousand|"
+    "first|second|third|(?:four|fif|six|seven|eigh|nin|ten|eleven|twelf|thirteen|fourteen|fifteen|sixteen|seventeen|"
+    "eighteen|nineteen)th"
+)
 DATE_WORDS = (
     "jan|january|feb|february|mar|march|apr|april|may|june?|july?|aug|august|sept?|september|oct|october|nov|november|"
-    "dec|december|(?:mon|tues?|wed|wednes|thur?s?|fri|sat|satur|sun)(?:day)?|of|to|the|and|through|thru|early|mid|late"
+    "dec|december|(?:mon|tues?|wed|wednes|thur?s?|fri|sat|satur|sun)(?:day)?|of|to|the|in|on|and|through|thru|early|"
+    "mid|late|spring|summer|fall|autumn|winter|christmas|xmas|easter|thanksgiving|halloween|memorial|labor|"
+    "independence|new|year(?:'?s)?|eve|day|week|weekend|month|holidays?"
 )
-# What a span of that type can look like; types not named here can look like anything.
+# What a span of that type can look like; types not named here can look like anything. A shape may be too wide: then two
+# readings fit, and the record is left out. It must not be too narrow, or the right reading is ruled out and a wrong one
+# is left.
 SHAPES = {
-    "name": re.compile(r"\D+"),
-    "age": re.compile(r".*\d.*"),
-    "date": re.compile(rf"(?:[\W_]|\d(?:(?:st|nd|rd|th|s)(?![a-z]))?|(?:{DATE_WORDS})(?![a-z]))+", re.I),
+    "name": re.compile(r"\D+(?:\b\d(?:nd|rd|th)\W*)?"),  # John Lee 3rd
+    "age": re.compile(rf".*(?:\d|(?<![a-z])(?:{NUMBER_WORDS})).*", re.I),
+    "date": re.compile(rf"(?:[\W_]|\d(?:(?:st|nd|rd|th|s)(?![a-z]))?|(?:{DATE_WORDS}|{NUMBER_WORDS})(?![a-z]))+", re.I),
     "phone_nb": re.compile(r"(?=.*\d)(?:[\W\d_]|(?:ext|x|pager|beeper|fax|cell|home|work|and|or)(?![a-z]))+", re.I),
 }
 Span = tuple[int, int, str]

@@ -80,7 +80,8 @@ class DeidReader:
             examples.append(about | tagged | {"where": f"'{text_path}' record {record_id}"})
         warnings = counted(oddities)
         if excluded:
-            warnings.append(f"{len(excluded)} record(s) without one sure alignment excluded: {', '.join(excluded)}")
+            ids = ", ".join(excluded)
+            warnings.append(f"{len(excluded)} record(s) excluded, whose masks fit in no way or in more than one: {ids}")
         if given_up:
             ids = ", ".join(given_up)
             warnings.append(f"{len(given_up)} record(s) excluded, whose masks could stand in too many places: {ids}")
