@@ -50,8 +50,9 @@ def parse_args(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--seeds", default=SEEDS, help=f"default: {SEEDS}")
     parser.add_argument("--seed", help="one seed: the same as main.py")
     parser.add_argument("--folds", help="of a cross-validated task: all, or numbers such as 1,2 (suites: all)")
-    parser.add_argument("--lr", help="as in main.py; several, such as 1e-5,2e-5,5e-5, are trials")
-    parser.add_argument("--select_on", help="validation: of several learning rates the best one there")
+    parser.add_argument(
+        "--select_on", help="validation: of several learning rates, --lr 1e-5,2e-5,5e-5, the best one there"
+    )
     parser.add_argument("--jobs", help="runs at a time (default: number of GPUs, else 1)")
     parser.add_argument("--data_dir", default="data/raw", help="as in main.py")
     parser.add_argument("--save_model", metavar="DIR", help="DIR/seed=N; with several tasks or models, below these")
@@ -64,10 +65,10 @@ def parse_args(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
         raise UserError("--dataset is required, e.g. --dataset ChemProt; or --suite, e.g. --suite blurb; not both")
     if not args.model:
         raise UserError("--model is required: a hub id or a folder")
-    check_trials(args)
+    passed_on = without_trials(args, passed_on)
     if len(set(args.model)) < len(args.model):
         raise UserError("--model: the same model is named twice")
-    return args, passed_on + (["--lr", args.lr] if args.lr and not args.select_on else [])
+    return args, passed_on
 
 
 USAGE = "%(prog)s (--dataset TASK | --suite SUITE) --model MODEL [--model MODEL ...] [options] [any flag of main.py]"
@@ -78,7 +79,6 @@ NEED_VALUES = {
     "--seeds",
     "--seed",
     "--folds",
-    "--lr",
     "--select_on",
     "--jobs",
     "--save_model",
@@ -98,6 +98,16 @@ def whole_numbers(what: str, text: str) -> list[int]:
         if numbers.count(number) > 1:
             raise UserError(f"{what} {number} is named twice")
     return numbers
+
+
+def without_trials(args: argparse.Namespace, passed_on: list[str]) -> list[str]:
+    """What is left for main.py where the learning rates (then in `args`) are trials; otherwise all of it."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--lr")
+    rates, others = parser.parse_known_args(passed_on)
+    args.lr = rates.lr
+    check_trials(args)
+    return others if args.select_on else passed_on
 
 
 def check_trials(args: argparse.Namespace) -> None:

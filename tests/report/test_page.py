@@ -118,7 +118,7 @@ def test_page_loads_nothing_and_says_what_was_left_out(outputs, tmp_path, monkey
     broken.unlink()
     assert code == 0, err
     page = (tmp_path / "r.html").read_text()
-    assert page.count("data:image/png;base64,") == 11 and "default-src 'none'" in page
+    assert page.count("data:image/png;base64,") == 12 and "default-src 'none'" in page
     assert not re.search(r"https?://|<script|<link|url\(", page) and "seed=1_00000000.json" in page
     assert page.count("ChemProt, protocol paper") == 1 and "DEID, protocol strict" in page
 
@@ -127,7 +127,7 @@ def test_figures_as_files(outputs, tmp_path, monkeypatch, capsys):
     code, _out, err = run_results(monkeypatch, capsys, outputs, "--figures", tmp_path / "figures")
     assert code == 0, err
     names = {path.name for path in (tmp_path / "figures").iterdir()}
-    assert len(names) == 18 and {name.rsplit(".", 1)[1] for name in names} == {"pdf", "svg"}
+    assert len(names) == 20 and {name.rsplit(".", 1)[1] for name in names} == {"pdf", "svg"}
     (picture,) = (path for path in (tmp_path / "figures").glob("ChemProt_paper_*_seeds.svg"))
     assert "good1" in picture.read_text(), "text stays text"
 
