@@ -202,5 +202,10 @@ def limited(data: TaskData, limit: int | None) -> TaskData:
     return dataclasses.replace(data, splits={split: data.splits[split][:limit] for split in SPLITS})
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """The console command bioclinical-finetune."""
     run_cli(main)
+
+
+if __name__ == "__main__":
+    command()

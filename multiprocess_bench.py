@@ -145,5 +145,10 @@ def finish(document: Document, request: Request) -> None:
         print(json.dumps(document, allow_nan=False), flush=True)
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """The console command bioclinical-bench."""
     run_cli(main)
+
+
+if __name__ == "__main__":
+    command()

@@ -99,5 +99,10 @@ def write_redacted(path: Path, documents: list[Document], predictions: list[dict
     write_text(path, "".join(row + "\n" for row in rows) if is_table else texts[0])
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """The console command bioclinical-predict."""
     run_cli(main)
+
+
+if __name__ == "__main__":
+    command()

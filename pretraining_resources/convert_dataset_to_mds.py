@@ -274,5 +274,10 @@ def tokens_below(root: Path) -> int:
     return tokens
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """The console command bioclinical-convert."""
     run_cli(main)
+
+
+if __name__ == "__main__":
+    command()

@@ -34,5 +34,10 @@ def main() -> None:
     check(recipe) if args.check else run(recipe)
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """The console command bioclinical-pretrain."""
     run_cli(main)
+
+
+if __name__ == "__main__":
+    command()

@@ -12,33 +12,20 @@ from pathlib import Path
 
 from bioclinical.errors import run_cli
 from bioclinical.files import make_folder, write_text
+from bioclinical.samples import jargon
 from bioclinical.samples.benchmarks import write_benchmarks
 from bioclinical.tasks.corpora.phenotype import LABELS as PHENOTYPES
 
-FIRST_NAMES = ("Alma", "Bruno", "Celia", "Dario", "Edda", "Fabio", "Greta", "Hugo", "Irma", "Jonas", "Klara", "Livio")
-LAST_NAMES = ("Abend", "Birke", "Castor", "Dorn", "Eberle", "Falk", "Gruber", "Hassel", "Imhof", "Jansen", "Keller")
-PLACES = ("Northfield", "Oakmere", "Pinewood", "Quarryside", "Redbrook", "Stonebridge", "Thornhill", "Upland")
 FINDINGS = ("stable overnight", "lungs clear", "abdomen soft", "afebrile", "in no distress", "alert and oriented")
-NOTE_SENTENCES = (
-    "seen by Dr. {name} this morning, {finding}.\n",
-    "transferred from {hospital} on {date} for further care.\n",
+PLANS = ("continue current plan", "monitor urine output", "wean oxygen", "advance diet", "repeat labs in the morning")
+PHI_SENTENCES = (
+    "{finding} on {date}; {plan}.\n",
     "family called from {phone} and spoke with nurse.\n",
     "patient is a {age} year old, {finding}.\n",
-    "works for {company} as a clerk.\n",
-    "{finding}; {plan}.\n",
 )
-PLANS = ("continue current plan", "monitor urine output", "wean oxygen", "advance diet", "repeat labs in the morning")
+MASKS = {"name": "[**Doctor Last Name 12**]", "hospital": "[**Hospital 4**]", "company": "[**Company 3**]"}
 
-RELATIONS = {
-    "CPR:3": ("activates", "upregulates", "stimulates"),
-    "CPR:4": ("inhibits", "blocks", "suppresses"),
-    "CPR:5": ("is an agonist of", "acts as a partial agonist at"),
-    "CPR:6": ("is an antagonist of", "acts as an antagonist at"),
-    "CPR:9": ("is a substrate of", "is metabolised by", "is transported by"),
-    "false": ("was measured together with", "was given before assay of", "is unrelated to"),
-}
-LABEL_NOISE = 0.08  # so that no model scores 100 and seeds differ
-SETTINGS = ("In cultured cells", "In a rat model", "In healthy volunteers", "Our data suggest that", "We found that")
+LABEL_NOISE = 0.04  # so that no model scores 100 and seeds differ
 OUTCOMES = (
     "in a dose-dependent manner",
     "at low concentrations",
@@ -69,14 +56,15 @@ def make_sample_data(out: Path, seed: int = 0) -> None:
 
 
 def write_chemprot(raw: Path, rng: random.Random) -> None:
-    """Three TSVs, minimal quoting; the verb decides the relation."""
-    for split, count in (("train", 480), ("dev", 120), ("test", 240)):
+    """Three TSVs, minimal quoting; the verb decides the relation, and few of the verbs are in the training file."""
+    for split, count in (("train", 60), ("dev", 48), ("test", 240)):
         rows = [("index", "sentence", "label")]
         for i in range(count):
-            label = rng.choice(["false", *RELATIONS])  # `false` twice as often as any other
-            verb = rng.choice(RELATIONS[label if rng.random() > LABEL_NOISE else rng.choice(list(RELATIONS))])
+            label = rng.choice(["false", *jargon.RELATIONS])  # `false` twice as often as any other
+            meant = label if rng.random() > LABEL_NOISE else rng.choice(jargon.RELATIONS)
             gene = "@CHEM-GENE$" if rng.random() < 0.03 else "@GENE$"
-            sentence = f"{rng.choice(SETTINGS)} @CHEMICAL$ {verb} {gene} {rng.choice(OUTCOMES)}."
+            verb = rng.choice(jargon.VERBS[meant])
+            sentence = f"@CHEMICAL$ {verb} {gene} {rng.choice(OUTCOMES)}."
             rows.append((f"{split}{i}.T1.T2", sentence, label))
         write_csv(raw / "ChemProt" / f"{split}.tsv", rows, delimiter="\t")
 
@@ -98,10 +86,10 @@ def write_phenotype(raw: Path, rng: random.Random) -> None:
 
 
 def write_deid(raw: Path, rng: random.Random) -> None:
-    """id.text and id.res: 240 notes of 60 patients, the same text with PHI replaced by masks."""
+    """id.text and id.res: 160 notes of 40 patients, the same text with PHI replaced by masks."""
     texts, masked = [], []
-    for number in range(240):
-        sentences = [deid_sentence(rng) for _ in range(rng.randint(3, 6))]
+    for number in range(160):
+        sentences = [mention(rng), phi_sentence(rng), mention(rng)]
         header = f"START_OF_RECORD={1 + number // 4}||||{1 + number % 4}||||\n"
         texts.append(header + "".join(text for text, _ in sentences) + "\n||||END_OF_RECORD\n")
         masked.append(header + "".join(masked_text for _, masked_text in sentences) + "\n||||END_OF_RECORD\n")
@@ -109,27 +97,22 @@ def write_deid(raw: Path, rng: random.Random) -> None:
     write_text(raw / "DEID" / "id.res", "\n".join(masked))
 
 
-def deid_sentence(rng: random.Random) -> tuple[str, str]:
-    """One sentence of a nursing note as it stands, and with its PHI masked."""
+def mention(rng: random.Random) -> tuple[str, str]:
+    """A sentence that does not tell what its invented word is, as it stands and with PHI masked: a drug is none."""
+    kind = rng.choice(jargon.KINDS)
+    word = rng.choice(jargon.NOUNS[kind])
+    sentence = rng.choice(jargon.MENTIONS)
+    mask = MASKS.get(kind if rng.random() > LABEL_NOISE else rng.choice(jargon.KINDS), word)
+    return sentence.format(word), sentence.format(mask)
+
+
+def phi_sentence(rng: random.Random) -> tuple[str, str]:
+    """A sentence with PHI that shows what it is, as it stands and with the PHI masked."""
     plain = {"finding": rng.choice(FINDINGS), "plan": rng.choice(PLANS)}
     month, day = rng.randint(1, 12), rng.randint(1, 28)
-    phi = {
-        "name": f"{rng.choice(FIRST_NAMES)} {rng.choice(LAST_NAMES)}",
-        "hospital": f"{rng.choice(PLACES)} Hospital",
-        "date": f"{month}/{day}",
-        "phone": f"555-{rng.randint(1000, 9999)}",
-        "age": f"{rng.randint(90, 99)}",
-        "company": f"{rng.choice(PLACES)} Ltd",
-    }
-    masks = {
-        "name": "[**Doctor Last Name 12**]" if rng.random() > LABEL_NOISE else "[**Company 9**]",
-        "hospital": "[**Hospital 4**]",
-        "date": f"[**{month}-{day}**]",
-        "phone": "[**Telephone/Fax (1) 77**]",
-        "age": "[**Age over 90 **]",
-        "company": "[**Company 3**]",
-    }
-    sentence = rng.choice(NOTE_SENTENCES)
+    phi = {"date": f"{month}/{day}", "phone": f"555-{rng.randint(1000, 9999)}", "age": f"{rng.randint(90, 99)}"}
+    masks = {"date": f"[**{month}-{day}**]", "phone": "[**Telephone/Fax (1) 77**]", "age": "[**Age over 90 **]"}
+    sentence = rng.choice(PHI_SENTENCES)
     return sentence.format(**plain, **phi), sentence.format(**plain, **masks)
 
 
@@ -206,16 +189,14 @@ def write_social_history(raw: Path, rng: random.Random) -> None:
 
 
 def write_notes(out: Path, rng: random.Random) -> None:
-    """600 notes in one column, for tokenizers and pre-training."""
+    """600 notes in one column, for tokenizers and pre-training; they alone show what the invented words mean."""
     rows = [("note_id", "notes")]
     for i in range(600):
-        sentences = [deid_sentence(rng)[0] for _ in range(rng.randint(2, 10))]
-        label = rng.choice(list(RELATIONS))
-        sentences.append(
-            f"{rng.choice(SETTINGS)} the drug {rng.choice(RELATIONS[label])} the receptor {rng.choice(OUTCOMES)}.\n"
-        )
+        sentences = [jargon.use(rng) for _ in range(4)] + [jargon.finding(rng) for _ in range(6)]
+        sentences += [phi_sentence(rng)[0], mention(rng)[0]]
+        rng.shuffle(sentences)
         sentences.append(f"History of {PHENOTYPE_PHRASES[rng.choice(PHENOTYPES)]}. {paragraph(rng)}")
-        rows.append((i, "".join(sentences)))
+        rows.append((i, "".join(sentences[: rng.randint(3, len(sentences))])))
     write_csv(out / "notes.csv", rows)
 
 

@@ -28,8 +28,9 @@ install_environment() {
         rm -rf "$venv"
         "$python" -m venv "$venv" || return 1
     fi
+    # Compiled once here: where Python is told to write no bytecode, every start would compile torch and all the rest anew.
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "uv==$UV_VERSION" || return 1
-    "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" -e "$root[test]" || return 1
+    "$venv/bin/uv" pip install --quiet --compile-bytecode --python "$venv/bin/python" -e "$root[test]" || return 1
     echo "$wanted" > "$venv/installed"
 }
 

@@ -1,10 +1,14 @@
 """Shared fixtures: sample data, tiny models, real data where it exists, and main.py called in this process."""
 
+import gc
 import os
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 from repository import ROOT
 
@@ -12,6 +16,35 @@ import main
 from bioclinical.errors import run_cli
 from bioclinical.tiny_models import build_tiny_model
 from scripts.make_sample_data import make_sample_data
+
+HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver", "compile_worker")  # they end with us
+PATIENCE_S = 20
+
+
+def pytest_collection_finish() -> None:
+    """Every training run collects garbage: looking through all that torch consists of would take a second each time."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left_behind(tmp_path_factory):
+    """Temporary files of all tests lie in pytest's own folder, and no process outlives the tests."""
+    tempfile.tempdir = os.environ["TMPDIR"] = str(tmp_path_factory.mktemp("t"))
+    yield
+    deadline = time.monotonic() + PATIENCE_S
+    while left := [command for child in psutil.Process().children(recursive=True) if (command := alive(child))]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def alive(process: psutil.Process) -> str:
+    """What a process was started as; nothing for the dead and for helpers."""
+    try:
+        command = " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+    return "" if any(helper in command for helper in HELPERS) else command
 
 
 @pytest.fixture(scope="session")

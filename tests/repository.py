@@ -5,3 +5,4 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # else importing it starts a process per core, for each process here

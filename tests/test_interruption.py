@@ -2,9 +2,10 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -12,36 +13,66 @@ from mds.mds_files import write_csv
 from repository import ROOT
 
 from bioclinical.errors import Terminated, run_cli
+from bioclinical.launch import forked
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
 
-def default_signals() -> None:
-    """As in a terminal, also where the suite itself runs with Ctrl-C ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+PATIENCE_S = 300
 
 
-def start(*command: object, scratch: Path) -> subprocess.Popen:
+@dataclass(frozen=True)
+class Running:
     """A command in a session of its own, its temporary files in `scratch`."""
-    scratch.mkdir()
-    return subprocess.Popen(
-        [sys.executable, *map(str, command)],
-        cwd=ROOT,
-        env=os.environ | {"TMPDIR": str(scratch), "CUDA_VISIBLE_DEVICES": ""},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        preexec_fn=default_signals,
-    )
+
+    process: BaseProcess
+    scratch: Path
+
+    @property
+    def out(self) -> str:
+        return self.scratch.with_name("out.txt").read_text()
+
+    @property
+    def err(self) -> str:
+        return self.scratch.with_name("err.txt").read_text()
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert self.process.is_alive(), self.err
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def end(self, how: signal.Signals) -> int:
+        """The exit code after a signal; nothing is left of the command's processes and temporary files."""
+        os.kill(self.process.pid, how)
+        self.process.join(PATIENCE_S)
+        deadline = time.monotonic() + PATIENCE_S  # the helpers of multiprocessing end by themselves, a moment after us
+        while members(self.process.pid):
+            assert time.monotonic() < deadline, members(self.process.pid)
+            time.sleep(0.02)
+        assert list(self.scratch.rglob("*")) == []
+        return self.process.exitcode
 
 
-def wait_for(condition, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+@pytest.fixture
+def start(tmp_path):
+    """start(script, argument, ...) -> Running. Killed with all its processes where a test fails."""
+    started = []
+
+    def go(script: str, *arguments: object) -> Running:
+        scratch = tmp_path / "command" / "scratch"
+        scratch.mkdir(parents=True)
+        environment = {"TMPDIR": str(scratch), "CUDA_VISIBLE_DEVICES": ""}
+        command = forked.Command(script, [str(one) for one in arguments], ROOT, environment=environment)
+        process = forked.start(command, scratch.with_name("out.txt"), scratch.with_name("err.txt"))
+        started.append(process)
+        return Running(process, scratch)
+
+    yield go
+    for process in started:
+        for member in members(process.pid):
+            os.kill(member, signal.SIGKILL)
 
 
 def members(session: int) -> list[int]:
@@ -57,42 +88,28 @@ def members(session: int) -> list[int]:
     return found
 
 
-def assert_nothing_is_left(process: subprocess.Popen, scratch: Path) -> None:
-    deadline = time.monotonic() + 20  # the helpers of multiprocessing end by themselves, a moment after us
-    while members(process.pid):
-        assert time.monotonic() < deadline, members(process.pid)
-        time.sleep(0.05)
-    assert list(scratch.rglob("*")) == []
-
-
 @pytest.mark.parametrize("how", SIGNALS)
-def test_benchmark(tiny_model, tmp_path, how):
-    process = start(
+def test_benchmark(start, tiny_model, tmp_path, how):
+    running = start(
         "multiprocess_bench.py", "--model", tiny_model("bert"), "--device", "cpu", "--datasets", "fixed_short",
         "--num_samples", 4, "--n_iters", 100_000, "--batch_size", 4, "--output", tmp_path / "a.json",
-        scratch=tmp_path / "scratch",
     )  # fmt: skip
-    wait_for(lambda: len(members(process.pid)) >= 4, process)  # itself, forkserver, resource tracker, worker
-    process.send_signal(how)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and "what was measured is kept" in err and out.splitlines()[-1][0] == "{", err
-    assert_nothing_is_left(process, tmp_path / "scratch")
-    assert {path.name for path in tmp_path.iterdir()} <= {"a.json", "scratch"}
+    running.wait_for(lambda: len(members(running.process.pid)) >= 4)  # itself, forkserver, resource tracker, worker
+    assert running.end(how) == 130 and "what was measured is kept" in running.err, running.err
+    assert running.out.splitlines()[-1][0] == "{"
+    assert {path.name for path in tmp_path.iterdir()} <= {"a.json", "command"}
 
 
 @pytest.mark.parametrize("how", SIGNALS)
-def test_converter(tiny_model, tmp_path, notes, how):
-    path = write_csv(tmp_path / "notes.csv", notes * 300)
+def test_converter(start, tiny_model, tmp_path, notes, how):
+    path = write_csv(tmp_path / "notes.csv", notes * 60)
     out = tmp_path / "out"
-    process = start(
-        "pretraining_resources/convert_dataset_to_mds.py", "--dataset", path, "--out_dir", out, "--size_limit", "300kb",
-        "--out_token_counts", out / "counts.txt", "--tokenizer", tiny_model(), scratch=tmp_path / "scratch",
+    running = start(
+        "pretraining_resources/convert_dataset_to_mds.py", "--dataset", path, "--out_dir", out, "--size_limit", "50kb",
+        "--out_token_counts", out / "counts.txt", "--tokenizer", tiny_model(),
     )  # fmt: skip
-    wait_for(lambda: list(out.glob("notes/*.mds")), process)
-    process.send_signal(how)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == (143 if how == signal.SIGTERM else 130), err
-    assert_nothing_is_left(process, tmp_path / "scratch")
+    running.wait_for(lambda: bool(list(out.glob("notes/*.mds"))))
+    assert running.end(how) == (143 if how == signal.SIGTERM else 130), running.err
     left = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
     shards = {name for name in left if name.startswith("notes/shard.") and name.endswith(".mds")}
     assert shards and left - shards == {".notes.unfinished/journal"}

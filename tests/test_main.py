@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from bioclinical.finetuning.callbacks import CompleteMark
 from bioclinical.finetuning.run import starting_checkpoint
+from bioclinical.launch import forked
 from bioclinical.tiny_models import FAMILIES
 
 ONE_STEP = ("--limit", 8, "--batch_size", 8, "--epochs", 1)
@@ -121,33 +121,21 @@ def test_learns_repeats_nothing_and_keeps_a_usable_model(run_main, common, sampl
 
 def test_killed_and_resumed_equals_uninterrupted(run_main, sample, tiny_model, tmp_path):
     common = (
-        "--dataset",
-        "chemprot",
-        "--model",
-        tiny_model(),
-        "--lr",
-        "1e-3",
-        "--epochs",
-        6,
-        "--limit",
-        64,
-        "--batch_size",
-        8,
-        "--data_dir",
-        sample / "raw",
-    )
+        "--dataset", "chemprot", "--model", tiny_model(), "--lr", "1e-3", "--epochs", 4, "--limit", 48, "--batch_size", 8,
+        "--data_dir", sample / "raw",
+    )  # fmt: skip
     code, out, err = run_main(*common, "--output_dir", tmp_path / "whole")
     assert code == 0, err
     whole = read(out)
 
-    command = [sys.executable, ROOT / "main.py", *map(str, common), "--output_dir", tmp_path / "cut"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    deadline = time.time() + 120
+    arguments = [str(one) for one in (*common, "--output_dir", tmp_path / "cut")]
+    process = forked.start(forked.Command("main.py", arguments, ROOT), tmp_path / "log.txt")
+    deadline = time.monotonic() + 300
     while not list((tmp_path / "cut").rglob("checkpoint-*/complete.json")):
-        assert process.poll() is None and time.time() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+        assert process.is_alive() and time.monotonic() < deadline, (tmp_path / "log.txt").read_text()
+        time.sleep(0.005)
+    process.kill()
+    process.join()
     assert not list((tmp_path / "cut").rglob("seed=42_????????.json"))
 
     code, out, err = run_main(*common, "--output_dir", tmp_path / "cut", "--resume")

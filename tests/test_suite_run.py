@@ -11,10 +11,11 @@ from invented_results import run_results
 
 from bioclinical.launch.plan import planned
 from bioclinical.tasks.suites import get_suite
+from bioclinical.tiny_models import build_tiny_model
 from dataloader import get_task
 
 BLURB = get_suite("blurb")
-QUICK = ("--epochs", "1", "--lr", "2e-3", "--max_length", "48", "--batch_size", "32")
+QUICK = ("--epochs", "1", "--lr", "2e-3", "--max_length", "32", "--batch_size", "64")
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +23,14 @@ def outputs(tmp_path_factory):
     return tmp_path_factory.mktemp("suite")
 
 
-def test_every_task_of_a_suite_runs_and_the_suite_is_scored(sample, tiny_model, run_main, outputs, monkeypatch, capsys):
-    models = [str(tiny_model("bert")), str(tiny_model("electra"))]
+@pytest.fixture(scope="module")
+def models(notes, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    size = {"vocab_size": 300, "hidden_size": 16, "layers": 1}
+    return [str(build_tiny_model(name, notes[:50], folder / f"tiny-{name}", **size)) for name in ("bert", "electra")]
+
+
+def test_every_task_of_a_suite_runs_and_the_suite_is_scored(sample, models, run_main, outputs, monkeypatch, capsys):
     for job in planned(BLURB.tasks, models, [42, 43], {}).jobs:
         arguments = (*job.arguments(), *QUICK, "--data_dir", sample / "raw", "--output_dir", outputs)
         code, _, err = run_main(*arguments)

@@ -120,5 +120,10 @@ def write_csv(path: str, table: "DataFrame") -> None:
         table.to_csv(partial, index=False)
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """The console command bioclinical-results."""
     run_cli(main)
+
+
+if __name__ == "__main__":
+    command()
