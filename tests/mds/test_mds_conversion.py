@@ -45,7 +45,7 @@ def test_every_document_round_trips_and_is_counted(convert, tmp_path, notes_csv,
     assert (found["counts"]["samples"], found["counts"]["tokens"]) == (len(written), tokens)
     assert sum(found["counts"]["lengths"].values()) == len(written)
     assert [path.name for path in folder.rglob("*.json")] == ["index.json"]
-    assert len(list(folder.glob("*.mds"))) > 2
+    assert len(list(folder.glob("*.mds"))) > 1
     assert not list((tmp_path / "out").glob(".*"))
     assert f"max_duration: {tokens:_}tok  # 1 pass; 3 passes: {3 * tokens:_}tok" in out
     assert f"merge_mds.py {tmp_path / 'out'}" in out

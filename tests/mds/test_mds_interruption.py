@@ -19,7 +19,7 @@ HARNESS = Path(__file__).with_name("killed_runs.py")
 
 def test_killed_and_started_again(tmp_path, notes, tiny_model):
     path = write_csv(tmp_path / "notes.csv", notes[:60] + [" "])
-    command = [sys.executable, str(HARNESS), str(path), str(tiny_model()), str(tmp_path / "runs"), "--every", "7"]
+    command = [sys.executable, str(HARNESS), str(path), str(tiny_model()), str(tmp_path / "runs"), "--every", "5"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
