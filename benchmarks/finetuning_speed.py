@@ -76,7 +76,7 @@ def time_ours(name: str, data, steps: int, device: str) -> float:
     """Steps per second of the trainer that main.py builds."""
     config, tokenizer = load_config(Source(name)), load_tokenizer(name)
     data.problem.configure(config, data.labels)
-    model, _ = load_model(Source(name), config, data.problem.auto_class, "auto", device, "fp32")
+    model, _ = load_model(Source(name), config, data.problem.head_class(config, name), "auto", device, "fp32")
     coder = coder_of(model, tokenizer, data, 512)
     train = data.problem.encode(coder, data.splits["train"])
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""A fine-tuned model on raw text: labels with probabilities, numbers, or entities with character offsets.
+"""A fine-tuned model on raw text: labels with probabilities, numbers, entities with character offsets, written texts.
 
 python -m bioclinical.predict --model DIR --input notes.csv --output predictions.jsonl [--redact redacted.jsonl]
 """
@@ -64,7 +64,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Predictions of a model saved by main.py --save_model on raw text.")
     parser.add_argument("--model", required=True, help="the saved model's folder")
     add_input_arguments(parser)
-    parser.add_argument("--output", required=True, help="JSON lines: ids and predictions, no text")
+    parser.add_argument("--output", required=True, help="JSON lines: ids and predictions, or written texts")
     parser.add_argument("--text_b_column", help="of the second texts, for a model that was trained on pairs")
     parser.add_argument("--question", help="for a model that answers questions: one question to all texts")
     parser.add_argument("--redact", metavar="FILE", help="write the texts, each entity replaced by its [type]")

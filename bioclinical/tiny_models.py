@@ -1,4 +1,4 @@
-"""Tiny random encoders with their own tokenizers, built in a second without any download: quickstart and tests.
+"""Tiny random models with their own tokenizers, built in a second without any download: quickstart and tests.
 
 python -m bioclinical.tiny_models --family modernbert --texts notes.csv --out DIR
 """
@@ -31,6 +31,8 @@ ROBERTA_TOKENS = {
     "bos_token": "<s>",
     "eos_token": "</s>",
 }
+GPT2_TOKENS = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
+T5_TOKENS = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
 CONTEXT = 512
 
 
@@ -55,9 +57,9 @@ RELATIVE_POSITIONS = {
 SMALL_EMBEDDING = {"embedding_size": 32}
 
 
-def family(prefix: str, tokenizer_class: str, *rest: Any) -> Family:
+def family(prefix: str, tokenizer_class: str, *rest: Any, head: str = "ForMaskedLM") -> Family:
     """A Family whose classes follow transformers' naming."""
-    return Family(f"{prefix}Config", f"{prefix}ForMaskedLM", tokenizer_class, *rest)
+    return Family(f"{prefix}Config", prefix + head, tokenizer_class, *rest)
 
 
 FAMILIES = {
@@ -73,6 +75,11 @@ FAMILIES = {
     "bigbird": family(
         "BigBird", "BigBirdTokenizerFast", "unigram", BERT_TOKENS, {"block_size": 16, "num_random_blocks": 1}
     ),
+    "gpt2": family("GPT2", "GPT2TokenizerFast", "bytes", GPT2_TOKENS, head="LMHeadModel"),
+    "t5": family(
+        "T5", "T5TokenizerFast", "unigram", T5_TOKENS, {"decoder_start_token_id": 0}, head="ForConditionalGeneration"
+    ),
+    "bart": family("Bart", "BartTokenizerFast", "bytes", ROBERTA_TOKENS, head="ForConditionalGeneration"),
 }
 
 
@@ -97,21 +104,9 @@ def build_tiny_model(
     chosen = FAMILIES[name]
     backend = train_subwords(chosen.subwords, texts, chosen.special_tokens, vocab_size)
     tokenizer = getattr(transformers, chosen.tokenizer_class)(**tokenizer_options(chosen, backend))
+    sizes = sizes_of(name, hidden_size, layers)
     config = getattr(transformers, chosen.config_class)(
-        **{
-            "vocab_size": len(tokenizer),
-            "hidden_size": hidden_size,
-            "intermediate_size": 2 * hidden_size,
-            "num_hidden_layers": layers,
-            "num_attention_heads": 2,
-            "max_position_embeddings": CONTEXT,
-            "pad_token_id": tokenizer.pad_token_id,
-            "bos_token_id": tokenizer.cls_token_id,
-            "eos_token_id": tokenizer.sep_token_id,
-            "cls_token_id": tokenizer.cls_token_id,
-            "sep_token_id": tokenizer.sep_token_id,
-            **chosen.extra,
-        }
+        **{"vocab_size": len(tokenizer), **sizes, **token_ids(tokenizer), **chosen.extra}
     )
     torch.manual_seed(seed)
     model = getattr(transformers, chosen.model_class)(config)
@@ -121,8 +116,37 @@ def build_tiny_model(
     return Path(folder)
 
 
+def sizes_of(name: str, hidden_size: int, layers: int) -> dict[str, int]:
+    """The config's entries of size. Encoder-decoders name them for each side, and T5 has no positions to count."""
+    if name == "t5":
+        return {
+            "d_model": hidden_size, "d_ff": 2 * hidden_size, "d_kv": hidden_size // 2, "num_layers": layers,
+            "num_heads": 2,
+        }  # fmt: skip
+    if name == "bart":
+        both = {"layers": layers, "ffn_dim": 2 * hidden_size, "attention_heads": 2}
+        sides = {f"{side}_{what}": size for side in ("encoder", "decoder") for what, size in both.items()}
+        return {"d_model": hidden_size, "max_position_embeddings": CONTEXT, **sides}
+    return {
+        "hidden_size": hidden_size,
+        "intermediate_size": 2 * hidden_size,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 2,
+        "max_position_embeddings": CONTEXT,
+    }
+
+
+def token_ids(tokenizer: Any) -> dict[str, int | None]:
+    """The config's entries of special tokens; language models call the first and last of a text by other names."""
+    first, last = tokenizer.cls_token_id, tokenizer.sep_token_id
+    ids = {"pad_token_id": tokenizer.pad_token_id, "cls_token_id": first, "sep_token_id": last}
+    if last is None:
+        first, last = tokenizer.bos_token_id, tokenizer.eos_token_id
+    return ids | {"bos_token_id": first, "eos_token_id": last}
+
+
 def train_subwords(kind: str, texts: Iterable[str], special: dict[str, str], vocab_size: int) -> Tokenizer:
-    """A tokenizer of one of the three kinds that encoders use, with [CLS] ... [SEP] around each text."""
+    """A tokenizer of one of the three kinds that models use, with the family's special tokens around each text."""
     tokens = list(dict.fromkeys(special.values()))
     if kind == "wordpiece":
         backend = Tokenizer(models.WordPiece(unk_token=special["unk_token"]))
@@ -148,6 +172,12 @@ def train_subwords(kind: str, texts: Iterable[str], special: dict[str, str], voc
             vocab_size=vocab_size, special_tokens=tokens, unk_token=special["unk_token"], show_progress=False
         )
     backend.train_from_iterator(texts, trainer)
+    if special is GPT2_TOKENS:
+        return backend
+    if special is T5_TOKENS:
+        end = (special["eos_token"], backend.token_to_id(special["eos_token"]))
+        backend.post_processor = processors.TemplateProcessing(f"$A {end[0]}", f"$A {end[0]} $B {end[0]}", [end])
+        return backend
     cls, sep = special["cls_token"], special["sep_token"]
     ids = [(token, backend.token_to_id(token)) for token in (cls, sep)]
     if special is ROBERTA_TOKENS:
@@ -162,6 +192,8 @@ def tokenizer_options(chosen: Family, backend: Tokenizer) -> dict[str, Any]:
     options: dict[str, Any] = {"tokenizer_object": backend, "model_max_length": CONTEXT, **chosen.special_tokens}
     if chosen.tokenizer_class == "PreTrainedTokenizerFast":  # ModernBERT has no token types, as its own tokenizer says
         options["model_input_names"] = ["input_ids", "attention_mask"]
+    if chosen.tokenizer_class == "T5TokenizerFast":
+        options["extra_ids"] = 0  # a hundred marks of T5's pre-training
     return options
 
 

@@ -1,18 +1,16 @@
 """Loading an encoder with a head and an attention, checked: weights that fit, and what starts at random."""
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import transformers
 from transformers import PretrainedConfig, PreTrainedModel
-from transformers.utils import logging as transformers_logging
 
 from bioclinical.encoders.attention_choice import choose_attention
 from bioclinical.encoders.source import Source
 from bioclinical.errors import UserError, first_line
 from bioclinical.modeling import use_packed_forward
 from bioclinical.runtime.choice import Choice
+from bioclinical.runtime.quiet import only_errors_from_transformers
 
 WEIGHT_FILES = ("*.safetensors", "*.bin")
 
@@ -87,20 +85,6 @@ def has_weights(source: Source) -> bool:
     """False for a folder with a config and no weights; what a hub id holds is not asked."""
     folder = Path(source.name)
     return not folder.is_dir() or any(path for pattern in WEIGHT_FILES for path in folder.glob(pattern))
-
-
-@contextlib.contextmanager
-def only_errors_from_transformers() -> Iterator[None]:
-    """Keeps transformers' warnings and its bars over weights (since version 5) off the terminal for a while."""
-    verbosity, has_bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if has_bars:
-            transformers_logging.enable_progress_bar()
 
 
 def model_class(auto_class: type, config: PretrainedConfig, source: Source) -> type:

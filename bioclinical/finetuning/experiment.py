@@ -55,12 +55,12 @@ def run(args: argparse.Namespace, settings: Settings, data: TaskData) -> Path:
         machine.seed_everything(settings.seed)
         data.problem.configure(config, data.labels)
         model, choices["attention"] = load_model(
-            source, config, data.problem.auto_class, settings.attn, device, settings.precision
+            source, config, data.problem.head_class(config, source.name), settings.attn, device, settings.precision
         )
         choices["max_length"] = Choice(str(max_length), reason)
         print_plan(data, choices)
         result = new_result(args, identity, settings, data, choices) | {"parameters": model.num_parameters()}
-        train_and_store(args, settings, data.problem.adapt(model), tokenizer, data, max_length, result, path)
+        train_and_store(args, settings, model, tokenizer, data, max_length, result, path)
     return path
 
 
@@ -161,7 +161,8 @@ def finished_part(outcome: Outcome) -> Result:
     return {
         "status": "finished",
         "best_epoch": outcome.best_epoch,
-        "metrics": {"validation": outcome.validation, "test": outcome.test, "baseline": outcome.baseline},
+        "metrics": {"validation": outcome.validation, "test": outcome.test, "baseline": outcome.baseline}
+        | ({"more_baselines": outcome.more_baselines} if outcome.more_baselines else {}),
         "splits": outcome.sizes,
         "times_s": {name: round(seconds, 3) for name, seconds in outcome.times_s.items()},
         "train_tokens_per_s": round(outcome.train_tokens_per_s, 1),

@@ -32,6 +32,7 @@ class Outcome:
     validation: list[dict[str, float]]
     test: dict[str, Any]
     baseline: dict[str, Any]
+    more_baselines: dict[str, dict[str, Any]]
     predictions: list[Prediction]
     sizes: dict[str, dict[str, int]]
     times_s: dict[str, float]
@@ -58,6 +59,7 @@ def finetune(
     """
     started = time.perf_counter()
     problem, coder = data.problem, coder_of(model, tokenizer, data, max_length, settings)
+    model = problem.adapt(model, coder)
     splits = {name: problem.encode(coder, data.splits[name]) for name in SPLITS}
     check_vocabulary(splits, model)
     encoded = time.perf_counter()
@@ -78,13 +80,14 @@ def finetune(
         calibration = calibrate(trainer, coder, splits["validation"], data, settings)
         coder = replace(coder, point=calibration.point)
     predictions = predict(trainer, coder, splits["test"], settings.pooling)
-    baseline = problem.baseline(data.splits["train"], data.splits["test"], data.labels)
     tested = time.perf_counter()
+    baselines = trivial_scores(data)
     return Outcome(
         best_epoch=best,
         validation=history,
         test=scores(problem, data.metrics, predictions, data.labels, has_windows=True),
-        baseline=scores(problem, data.metrics, baseline, data.labels, has_windows=True),
+        baseline=baselines.pop(problem.baseline_name),
+        more_baselines=baselines,
         predictions=predictions,
         sizes={name: sizes(split) for name, split in splits.items()},
         times_s={
@@ -107,6 +110,13 @@ def calibrate(
     """The operating point that the best epoch's logits over the validation split decide."""
     logits = trainer.logits_over(validation)
     return data.problem.calibration(coder, validation, logits, settings.aim, data.task.negative_label)
+
+
+def trivial_scores(data: TaskData) -> dict[str, dict[str, Any]]:
+    """What trivial systems score on the test split, by their names."""
+    problem, train, test = data.problem, data.splits["train"], data.splits["test"]
+    said = {problem.baseline_name: problem.baseline(train, test, data.labels)} | problem.more_baselines(train, test)
+    return {name: scores(problem, data.metrics, own, data.labels, has_windows=True) for name, own in said.items()}
 
 
 def coder_of(

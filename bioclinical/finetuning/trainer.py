@@ -52,8 +52,7 @@ class GuardedTrainer(Trainer):
             preprocess_logits_for_metrics=lambda logits, labels: problem.reduce(logits, self.coder),
             **kwargs,
         )
-        self.problem = problem
-        self.coder = coder
+        self.problem, self.coder = problem, coder
         self.example_ids = example_ids
         self.layer_decay = layer_decay
         # Models whose forward merely takes **kwargs would be taken for dividing the loss themselves (transformers 4.53:
@@ -103,7 +102,10 @@ class GuardedTrainer(Trainer):
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
         """Loss, outputs and gold of a batch that is evaluated."""
         loss, logits, labels = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
-        generated = None if prediction_loss_only else self.problem.generate(model, self._prepare_inputs(inputs))
+        if prediction_loss_only:
+            return loss, logits, labels
+        with self.compute_loss_context_manager():  # in the run's precision
+            generated = self.problem.generate(self.coder, model, self._prepare_inputs(inputs))
         return loss, logits if generated is None else generated, labels
 
     def stop_at(self, indices: list[int], split: str) -> None:

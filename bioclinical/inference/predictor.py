@@ -38,12 +38,11 @@ class Predictor:
         labels = label_names(config, self.problem, source.name)
         max_length = choose_max_length(self.facts.max_length, tokenizer, config)[0]
         self.device, self.batch_size = machine.choose_device().value, batch_size
-        model, attention = load_model(source, config, self.problem.auto_class, "auto", self.device, "fp32")
-        self.model = self.problem.adapt(model).to(self.device).eval()
+        head = self.problem.head_class(config, source.name)
+        model, attention = load_model(source, config, head, "auto", self.device, "fp32")
         options = restored(self.problem.options_class, self.facts.options)
-        self.coder = Coder(
-            tokenizer, max_length, arguments_of(self.model), labels, options, self.point_of(point, labels)
-        )
+        self.coder = Coder(tokenizer, max_length, arguments_of(model), labels, options, self.point_of(point, labels))
+        self.model = self.problem.adapt(model, self.coder).to(self.device).eval()
         self.abstain_below = abstain_below
         if abstain_below is not None and not self.problem.can_abstain:
             raise UserError(f"--abstain_below: a {self.problem.name} gives no probabilities")
@@ -101,7 +100,7 @@ class Predictor:
         """What the problem keeps of the logits, for each row of a batch; ids: of their documents."""
         collated = self.collate([{k: v for k, v in row.items() if k != EXAMPLE_INDEX} for row in batch])
         inputs = {name: values.to(self.device) for name, values in collated.items()}
-        generated = self.problem.generate(self.model, inputs)
+        generated = self.problem.generate(self.coder, self.model, inputs)
         if generated is not None:
             return list(generated.cpu().numpy())
         logits = self.problem.logits(self.model(**inputs)).float()
@@ -117,7 +116,7 @@ class Predictor:
 def problem_of(config: PretrainedConfig, facts: TrainedFacts, name: str) -> Problem:
     """The problem that a model was trained for: as stored, else by its head. Raises UserError for another head."""
     architecture = (config.architectures or [""])[0]
-    fitting = [p for p in problems.PROBLEMS.values() if architecture.endswith(p.auto_class.removeprefix("AutoModel"))]
+    fitting = [problem for problem in problems.KINDS if problem.fits(architecture)]
     if not fitting:
         raise UserError(f"'{name}' is no fine-tuned model ({architecture or 'no architecture'}): main.py --save_model")
     wanted = facts.problem or config.problem_type

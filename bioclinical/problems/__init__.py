@@ -1,6 +1,7 @@
 """The kinds of problems, each registered by its name."""
 
 from bioclinical.errors import UserError
+from bioclinical.problems.generation import Generation
 from bioclinical.problems.multi_label import MultiLabel
 from bioclinical.problems.multiple_choice import MultipleChoice
 from bioclinical.problems.problem import Problem
@@ -9,7 +10,15 @@ from bioclinical.problems.single_label import SingleLabel
 from bioclinical.problems.span_answer import SpanAnswer
 from bioclinical.problems.tagging import Tagging
 
-KINDS: tuple[Problem, ...] = (SingleLabel(), MultiLabel(), Tagging(), Regression(), SpanAnswer(), MultipleChoice())
+KINDS: tuple[Problem, ...] = (
+    SingleLabel(),
+    MultiLabel(),
+    Tagging(),
+    Regression(),
+    SpanAnswer(),
+    MultipleChoice(),
+    Generation(),
+)
 PROBLEMS: dict[str, Problem] = {problem.name: problem for problem in KINDS}
 
 

@@ -56,7 +56,7 @@ class MultipleChoice(Problem):
         config.num_labels = 1
         config.problem_type = None
 
-    def adapt(self, model: Any) -> Any:
+    def adapt(self, model: Any, coder: Coder) -> Any:
         from bioclinical.modeling.choices import score_options
 
         return score_options(model)
@@ -136,6 +136,9 @@ class MultipleChoice(Problem):
         answers = [example["answer"] for example in train]
         constant = max(sorted(set(answers)), key=answers.count)
         return [lettered(example, constant) for example in test]
+
+    def more_baselines(self, train: Sequence[Example], test: Sequence[Example]) -> dict[str, list[Prediction]]:
+        return {"longest option": [lettered(example, longest_option(example["options"])) for example in test]}
 
     def all_metrics(self, labels: tuple[str, ...], negative_label: str | None) -> list[Metric]:
         return [Accuracy(), CalibrationError()]

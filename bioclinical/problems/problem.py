@@ -32,6 +32,7 @@ class Problem(ABC):
     of --loss that it can be trained with.  finds_spans: its answers hold `entities` of the text, which can be redacted.
     options_class: a frozen dataclass of its own settings.  most_thresholds: how many labels may have one at an
     operating point, None for any number.  can_abstain: answers have probabilities.
+    baseline_name: what tables call the trivial baseline.
     """
 
     name: ClassVar[str]
@@ -46,6 +47,7 @@ class Problem(ABC):
     finds_spans: ClassVar[bool] = False
     most_thresholds: ClassVar[int | None] = 0
     can_abstain: ClassVar[bool] = False
+    baseline_name: ClassVar[str] = "majority baseline"
 
     # --- Examples -----------------------------------------------------------------------------------------------------
 
@@ -116,8 +118,17 @@ class Problem(ABC):
     def configure(self, config: Any, labels: Labels) -> None:
         """Sets what the head needs in a transformers config."""
 
-    def adapt(self, model: Any) -> Any:
-        """The loaded model as this problem uses it."""
+    def head_class(self, config: Any, name: str) -> str:
+        """The class of transformers that builds the head for a config. Raises UserError, naming the model, where its
+        kind has none."""
+        return self.auto_class
+
+    def fits(self, architecture: str) -> bool:
+        """Whether a model of that class, as its config names it, was trained for this kind of problem."""
+        return architecture.endswith(self.auto_class.removeprefix("AutoModel"))
+
+    def adapt(self, model: Any, coder: Coder) -> Any:
+        """The loaded model as this problem uses it. Raises UserError where it cannot do what the options ask."""
         return model
 
     @abstractmethod
@@ -155,7 +166,7 @@ class Problem(ABC):
         """A loss of `losses`, weighted by what the training examples hold; None: the model's own."""
         return self.loss
 
-    def generate(self, model: Any, inputs: dict[str, Any]) -> Any:
+    def generate(self, coder: Coder, model: Any, inputs: dict[str, Any]) -> Any:
         """Outputs of an evaluated batch where these are not the logits of one forward; None: the logits."""
         return None
 
@@ -181,6 +192,10 @@ class Problem(ABC):
     @abstractmethod
     def baseline(self, train: Sequence[Example], test: Sequence[Example], labels: Labels) -> list[Prediction]:
         """What a system says of the test examples that knows the training gold only."""
+
+    def more_baselines(self, train: Sequence[Example], test: Sequence[Example]) -> dict[str, list[Prediction]]:
+        """What other trivial systems say, by their names."""
+        return {}
 
     # --- Scores -------------------------------------------------------------------------------------------------------
 

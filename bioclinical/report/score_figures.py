@@ -82,6 +82,6 @@ def axis_label(metric: Metric) -> str:
 
 
 def baseline_text(measured: Measured) -> str:
-    metric = measured.panel.official
-    value = measured.panel.baseline.get(metric.name)
-    return "" if value is None else f"; majority baseline {metric.display(value)}"
+    metric, panel = measured.panel.official, measured.panel
+    value = panel.baseline.get(metric.name)
+    return "" if value is None else f"; {panel.baseline_name.strip('()')} {metric.display(value)}"

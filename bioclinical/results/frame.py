@@ -9,7 +9,7 @@ import pandas as pd
 
 from bioclinical.metrics.metric import Metric
 from bioclinical.results.compare import Comparison, Measured
-from bioclinical.results.panel import BASELINE, Row
+from bioclinical.results.panel import Row
 
 FRONT = ["dataset", "protocol", "test_set", "model", "settings", "metric", "official", "mean", "sd"]
 
@@ -26,9 +26,10 @@ def frame(all_measured: Sequence[Measured], comparisons: Sequence[Comparison] = 
             for row in panel.rows:
                 found = compared.get((row.group, metric.name))
                 rows.append(about | row_values(measured, row, metric) | difference_values(found))
-            if metric.name in panel.baseline:
-                value = panel.baseline[metric.name] * scale(metric)
-                rows.append(about | {"model": BASELINE, "mean": value, "n": 1, "failed": 0})
+            for name, scores in panel.baselines.items():
+                if metric.name in scores:
+                    value = scores[metric.name] * scale(metric)
+                    rows.append(about | {"model": name, "mean": value, "n": 1, "failed": 0})
     found = pd.DataFrame(rows)
     return found[FRONT + [column for column in found if column not in FRONT]]
 

@@ -16,8 +16,6 @@ from bioclinical.results.names import described_settings, model_names, row_names
 from bioclinical.results.store import Result
 from bioclinical.tasks.gold_spans import SpanCount
 
-BASELINE = "(majority baseline)"
-
 
 @dataclass(frozen=True)
 class Row:
@@ -56,14 +54,26 @@ class Row:
 
 @dataclass(frozen=True)
 class Panel:
-    """metrics: the task's, the official one first, as far as its results have them. baseline: metric -> score."""
+    """metrics: the task's, the official one first, as far as its results have them.
+
+    baselines: name of a trivial system -> metric -> score; the first is what failed runs count as.
+    """
 
     dataset: str
     protocol: str
     test_set: str
     metrics: tuple[Metric, ...]
     rows: tuple[Row, ...]
-    baseline: dict[str, float]
+    baselines: dict[str, dict[str, float]]
+
+    @property
+    def baseline(self) -> dict[str, float]:
+        """Of the first trivial system: metric -> score."""
+        return next(iter(self.baselines.values()))
+
+    @property
+    def baseline_name(self) -> str:
+        return next(iter(self.baselines))
 
     @property
     def official(self) -> Metric:
@@ -89,7 +99,7 @@ class Panel:
 
 def panels(results: Sequence[Result], exclude_failed: bool = False) -> list[Panel]:
     """One panel per task, protocol and test set, in this order. exclude_failed: failed runs are named but not counted;
-    otherwise they count as the majority baseline, which is what they leave a user with."""
+    otherwise they count as the trivial baseline, which is what they leave a user with."""
     names = model_names(results)
     grouped: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
     for result in results:
@@ -105,7 +115,8 @@ def test_set(result: Result) -> str:
 def panel(key: tuple[str, str, str], results: Sequence[Result], names: dict[str, str], exclude_failed: bool) -> Panel:
     finished = [result for result in results if result["status"] == "finished"]
     metrics = metrics_of(finished or results)
-    baseline = baseline_of(finished, metrics)
+    baselines = baselines_of(finished, metrics)
+    baseline = next(iter(baselines.values()))
     groups: dict[str, list[Result]] = defaultdict(list)
     for result in sorted(results, key=lambda result: (names[result["identity"]["model_sha256"]], result["seed"])):
         groups[result["identity"]["group"]].append(result)
@@ -122,7 +133,7 @@ def panel(key: tuple[str, str, str], results: Sequence[Result], names: dict[str,
         for group, runs in groups.items()
     ]
     distinct = row_names([row.model for row in rows], [row.settings for row in rows])
-    return Panel(*key, metrics, tuple(replace(row, name=name) for row, name in zip(rows, distinct)), baseline)
+    return Panel(*key, metrics, tuple(replace(row, name=name) for row, name in zip(rows, distinct)), baselines)
 
 
 def metrics_of(results: Sequence[Result]) -> tuple[Metric, ...]:
@@ -135,8 +146,15 @@ def metrics_of(results: Sequence[Result]) -> tuple[Metric, ...]:
     return tuple(metric for i, metric in enumerate(all_metrics) if i == 0 or metric.name in held)
 
 
-def baseline_of(results: Sequence[Result], metrics: Sequence[Metric]) -> dict[str, float]:
-    """The majority baseline's scores, by metric name."""
-    stored = next((run["metrics"]["baseline"] for run in results if run["metrics"].get("baseline")), {})
-    scores = {metric.name: stored.get(metric.name) for metric in metrics}
-    return {name: value for name, value in scores.items() if isinstance(value, (int, float)) and math.isfinite(value)}
+def baselines_of(results: Sequence[Result], metrics: Sequence[Metric]) -> dict[str, dict[str, float]]:
+    """What trivial systems score, by their names and the metrics'."""
+    problem = problems.get(results[0]["problem"]) if results else problems.KINDS[0]
+    stored = next((run["metrics"] for run in results if run["metrics"].get("baseline")), {"baseline": {}})
+    found = {problem.baseline_name: stored["baseline"]} | stored.get("more_baselines", {})
+    return {f"({name})": numbers(scores, metrics) for name, scores in found.items()}
+
+
+def numbers(scores: dict[str, Any], metrics: Sequence[Metric]) -> dict[str, float]:
+    """The finite scores of the metrics."""
+    wanted = {metric.name: scores.get(metric.name) for metric in metrics}
+    return {name: value for name, value in wanted.items() if isinstance(value, (int, float)) and math.isfinite(value)}

@@ -9,7 +9,7 @@ import numpy as np
 from bioclinical.errors import UserError
 from bioclinical.metrics.metric import Metric
 from bioclinical.results.compare import Comparison, Measured, correct
-from bioclinical.results.panel import BASELINE, Panel, Row
+from bioclinical.results.panel import Panel, Row
 from bioclinical.results.selection import trials_note
 from bioclinical.results.significance import LEVEL
 from bioclinical.tasks.gold_spans import ceiling_sentence
@@ -58,8 +58,8 @@ def panel_table(measured: Measured, comparisons: Sequence[Comparison] = ()) -> T
         cells += [Cell(text) for text in difference_cells(compared.get(row.group))] if compared else []
         rows.append(cells + [Cell(mean_and_sd(row, m), row.group == leaders[m.name]) for m in others])
     shown = [official, *([None] * (len(columns) - 2)), *others]
-    baseline = [Cell(NONE if m is None else value_of(panel.baseline, m)) for m in shown]
-    rows.append([Cell(BASELINE), *baseline])
+    for name, scores in panel.baselines.items():
+        rows.append([Cell(name), *(Cell(NONE if m is None else value_of(scores, m)) for m in shown)])
     return Table(
         f"{panel.title}: {shared_settings(panel)}", columns + [m.name for m in others], rows, notes(measured, best)
     )
@@ -168,7 +168,7 @@ def notes(measured: Measured, best: str | None) -> list[str]:
             found.append(
                 f"'{row.name}' failed with seed {seeds}"
                 + (
-                    ", counted as the majority baseline (--exclude_failed leaves it out)"
+                    f", counted as the {panel.baseline_name.strip('()')} (--exclude_failed leaves it out)"
                     if counted
                     else ", not counted"
                 )

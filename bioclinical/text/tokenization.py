@@ -7,6 +7,7 @@ from tokenizers import Regex, normalizers
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError, first_line
+from bioclinical.runtime.quiet import only_errors_from_transformers
 from bioclinical.text.lengths import chosen_length, context_limit, stated_length
 
 
@@ -18,9 +19,7 @@ def load_tokenizer(
     Byte-level tokenizers otherwise read the first word of a text, and every word given on its own, as a
     continuation. Raises UserError where there is no such tokenizer, no fast one, or the setting has no effect.
     """
-    tokenizer = load_plain_tokenizer(
-        name, revision=revision, trust_remote_code=trust_remote_code, add_prefix_space=True, use_fast=True
-    )
+    tokenizer = open_tokenizer(name, revision=revision, trust_remote_code=trust_remote_code, use_fast=True)
     if not tokenizer.is_fast:
         raise UserError(
             f"'{name}' has only a slow (pure Python) tokenizer, which keeps no word boundaries; "
@@ -39,6 +38,15 @@ def load_plain_tokenizer(name: str | Path, **options: Any) -> PreTrainedTokenize
             f"no tokenizer could be loaded from '{name}' ({first_line(error)}); give a hub id or a folder that holds "
             "tokenizer.json and tokenizer_config.json"
         ) from error
+
+
+def open_tokenizer(name: str | Path, **options: Any) -> PreTrainedTokenizerFast:
+    """The tokenizer, with `add_prefix_space=True` where its class takes it."""
+    try:
+        with only_errors_from_transformers():
+            return load_plain_tokenizer(name, add_prefix_space=True, **options)
+    except UserError:  # T5 and Llama would convert a slow tokenizer for it; their first pieces have the blank anyway
+        return load_plain_tokenizer(name, **options)
 
 
 def add_prefix_space(tokenizer: PreTrainedTokenizerFast, name: str | Path) -> None:

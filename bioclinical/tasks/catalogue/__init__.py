@@ -1,6 +1,6 @@
 """The field's benchmark tasks, by kind; dataloader.py adds them to its own."""
 
-from bioclinical.tasks.catalogue import clinical, documents, entities, pairs, questions, relations
+from bioclinical.tasks.catalogue import clinical, documents, entities, pairs, questions, relations, summaries
 
 BENCHMARK_TASKS = [
     *entities.TASKS,
@@ -9,4 +9,5 @@ BENCHMARK_TASKS = [
     *pairs.TASKS,
     *documents.TASKS,
     *questions.TASKS,
+    *summaries.TASKS,
 ]
