@@ -4,14 +4,15 @@ A score of one run is modelled as the model's true score + what its seed did + w
 one test set share the documents, so their errors are correlated: this is the design of readers and cases of Obuchowski
 and Rockette (1995), with training seeds as readers nested in the models. The covariances over documents come from the
 jackknife, the variance over seeds from the seeds, and Student's t has the degrees of freedom of Welch and Satterthwaite
-(Hillis 2014 for this design), so that two models may differ in how much their seeds vary. `benchmarks/
-statistics_level.py` holds the simulation by which the method was chosen.
+(Hillis 2014 for this design), counted with caution, so that two models may differ in how much their seeds vary.
+`benchmarks/statistics_level.py` holds the simulation by which the method was chosen.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.special import stdtr, stdtrit  # scipy.stats takes seconds to import
@@ -20,6 +21,7 @@ LEVEL = 0.05
 POWER = 0.8
 FEWEST_SEEDS = 3  # with two a model, no method kept its level (docs/results.md)
 MOST_SEEDS = 1000
+CAUTION = 2.0  # standard errors by which variances are raised to count their degrees of freedom (docs/results.md)
 MOST_FREEDOM = 1e6  # the normal distribution, as far as anyone can tell
 
 
@@ -73,8 +75,8 @@ class Estimate:
 
     @property
     def freedom(self) -> float:
-        """Satterthwaite's degrees of freedom."""
-        return satterthwaite(self.variances)
+        """Satterthwaite's degrees of freedom, counted with caution."""
+        return float(satterthwaite(self.variances))
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -96,11 +98,18 @@ class Estimate:
         return float(2 * stdtr(self.freedom, -abs(self.value) / math.sqrt(self.variance)))
 
 
-def satterthwaite(variances: Sequence[tuple[float, float]]) -> float:
-    """Degrees of freedom of a sum of independent variance estimates; MOST_FREEDOM where none varies."""
-    total = sum(variance for variance, _ in variances)
-    spread = sum(variance**2 / freedom for variance, freedom in variances)
-    return min(total**2 / spread, MOST_FREEDOM) if spread > 0 else MOST_FREEDOM
+def satterthwaite(variances: Sequence[tuple[Any, float]]) -> Any:
+    """Degrees of freedom of a sum of independent variance estimates; MOST_FREEDOM where none varies.
+
+    variances: (variance, its degrees of freedom); the variances may be arrays of one shape. Each enters raised by
+    CAUTION of its standard errors, sqrt(2 / freedom) of itself: one of few seeds that came out small by chance would
+    otherwise leave the sum with the freedom of the others. A single source keeps its own freedom.
+    """
+    raised = [(variance * (1 + CAUTION * math.sqrt(2 / freedom)), freedom) for variance, freedom in variances]
+    total = np.asarray(sum(variance for variance, _ in raised), dtype=float)
+    spread = np.asarray(sum(variance**2 / freedom for variance, freedom in raised), dtype=float)
+    found = np.divide(total**2, spread, out=np.full_like(total, MOST_FREEDOM), where=spread > 0)
+    return np.minimum(found, MOST_FREEDOM)
 
 
 def around(value: float, variance: float, freedom: float) -> tuple[float, float]:

@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 import pytest
+import statistics_level
 from scipy import stats
+from statistics_level import METRICS, Study, draw, moments
+from statistics_methods import components
 
-from benchmarks import statistics_level
-from benchmarks.statistics_level import METRICS, Study, draw, sample_of
 from bioclinical.results.significance import (
     Sample,
     difference,
@@ -27,7 +28,19 @@ def accuracies(right: np.ndarray) -> Sample:
 
 def drawn(seed, documents=50, seeds=3, seed_sd=1.0, gap=0.0, metric="accuracy"):
     study = Study(metric, documents, (seeds, seeds), (seed_sd, seed_sd), gap)
-    return [sample_of(table, METRICS[metric]) for table in draw(study, np.random.default_rng(seed))]
+    return [sample_of(table, METRICS[metric]) for (table,) in draw(study, np.random.default_rng(seed))]
+
+
+def sample_of(table, metric):
+    """table: (documents, seeds, ...)."""
+    sums = table.sum(axis=0)
+    return Sample(metric.of_sums(sums), metric.of_sums(sums - table))
+
+
+def cautious(variances):
+    """Degrees of freedom with each variance raised by two of its standard errors."""
+    raised = [(v * (1 + 2 * math.sqrt(2 / f)), f) for v, f in variances]
+    return sum(v for v, _ in raised) ** 2 / sum(v**2 / f for v, f in raised)
 
 
 def test_covariances_over_documents_are_those_of_means():
@@ -51,8 +64,7 @@ def test_a_difference_by_hand():
     documents = sum(inside) - 2 * shared[:3, 3:].mean()
     variances = [(one.scores.var(ddof=1) / 3, 2), (two.scores.var(ddof=1) / 3, 2), (documents, 49)]
     assert np.allclose(found.variances, variances) and found.value == pytest.approx(two.mean - one.mean)
-    total = sum(v for v, _ in variances)
-    freedom = total**2 / sum(v**2 / f for v, f in variances)
+    total, freedom = sum(v for v, _ in variances), cautious(variances)
     assert found.interval == pytest.approx(stats.t.interval(0.95, freedom, found.value, math.sqrt(total)))
     assert found.p == pytest.approx(2 * stats.t.sf(abs(found.value) / math.sqrt(total), freedom))
     back = difference(two, one)
@@ -60,8 +72,8 @@ def test_a_difference_by_hand():
 
 
 def test_without_documents_it_is_welchs_test():
-    """Seeds that differ on documents that do not."""
-    values = [np.array([0.5, 0.6, 0.9]), np.array([0.7, 0.75, 0.72, 0.74])]
+    """Seeds that differ on documents that do not; with as many seeds of both, caution changes nothing."""
+    values = [np.array([0.5, 0.6, 0.9]), np.array([0.7, 0.75, 0.72])]
     samples = [Sample(own, np.tile(own, (20, 1))) for own in values]
     welch = stats.ttest_ind(values[1], values[0], equal_var=False)
     assert difference(*samples).p == pytest.approx(welch.pvalue)
@@ -90,6 +102,28 @@ def test_p_is_given_from_three_seeds_on():
     assert math.isnan(difference(still, still).p)
 
 
+def test_a_small_variance_of_few_seeds_lends_no_freedom():
+    """One model's seeds agree by chance; the documents' many degrees of freedom must not stand in for theirs."""
+    variances = [(0.2, 2), (0.0, 2), (1.0, 1_999)]
+    assert satterthwaite(variances) == pytest.approx(cautious(variances)) and satterthwaite(variances) < 20
+    assert satterthwaite([(3.0, 2)]) == pytest.approx(2) and satterthwaite([(0.0, 2)]) == 1e6
+    arrays = satterthwaite([(np.array([0.2, 3.0, 0.0]), 2), (np.zeros(3), 2), (np.array([1.0, 0.0, 0.0]), 1_999)])
+    assert arrays == pytest.approx([cautious(variances), 2, 1e6])
+
+
+@pytest.mark.parametrize("metric, seeds", [("accuracy", (3, 3)), ("entity_f1", (2, 4)), ("micro_f1_5", (3, 2))])
+def test_the_simulation_computes_what_results_do(metric, seeds):
+    rng = np.random.default_rng(0)
+    tables = draw(Study(metric, 40, seeds, (0.5, 3.0)), rng, studies=5)
+    found = moments(tables, METRICS[metric])
+    samples = [[sample_of(table, METRICS[metric]) for table in own] for own in tables]
+    expected = [difference(one, two) for one, two in zip(*samples)]
+    assert found.gap == pytest.approx([one.value for one in expected])
+    assert found.document_variance == pytest.approx([one.document_variance for one in expected])
+    by_t = [2 * stats.t.sf(abs(one.value) / math.sqrt(one.variance), one.freedom) for one in expected]
+    assert components(found, rng) == pytest.approx(by_t)
+
+
 def test_seeds_needed():
     """The number found has the power asked for; one less has not."""
     one, two = drawn(8, documents=2_000, seeds=3, seed_sd=2.0, gap=2.0)
@@ -116,7 +150,7 @@ def test_mean_over_tasks():
     mean = mean_of(pairs)
     assert mean.value == pytest.approx(np.mean([pair.value for pair in pairs]))
     assert mean.variance == pytest.approx(sum(pair.variance for pair in pairs) / 16)
-    assert mean.freedom > max(pair.freedom for pair in pairs)
+    assert mean.freedom > min(pair.freedom for pair in pairs)
 
 
 @pytest.mark.parametrize("metric, documents, seeds, seed_sd", [("accuracy", 200, 3, 0.5), ("entity_f1", 200, 5, 3.0)])
