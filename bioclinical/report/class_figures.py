@@ -20,7 +20,7 @@ def classes(measured: Measured, comparisons: Sequence[Comparison]) -> Figure | N
     gold = {label: count for own in scores for label, (_, count) in own.items()}
     labels = sorted(gold, key=lambda label: -gold[label])
     f1 = np.array([[100 * own.get(label, (0.0, 0))[0] for own in scores] for label in labels])
-    figure, (ax,) = axes(2.2 + 0.32 * len(labels), width=min(14, 3.5 + 1.6 * len(rows)))
+    figure, (ax,) = axes(2.2 + 0.32 * len(labels), width=min(14, 3.5 + 0.85 * len(rows)))
     names = [f"{label} ({gold[label]:,})" for label in labels]
     draw_matrix(ax, f1, [f"{value:.1f}" for value in f1.ravel()], [row.name for row in rows], names)
     return figure

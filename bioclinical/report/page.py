@@ -39,14 +39,20 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1440px; margin: 1.5em auto; padding: 0 1.2em; }
 h1, h2, h3 { line-height: 1.25; margin: 1.6em 0 .5em; overflow-wrap: anywhere; } h2 { border-bottom: 2px solid #ddd; }
 h3 { font-size: 1.02em; } .wide { overflow-x: auto; }
-figure { margin: 1.6em 0; } figcaption { color: #444; margin-bottom: .4em; max-width: 60em; }
+figure { margin: 1.6em 0; overflow-x: auto; } figcaption { color: #444; margin-bottom: .4em; max-width: 60em; }
 img { max-width: min(100%, 1000px); height: auto; display: block; }
 table { border-collapse: collapse; font-size: 12.4px; }
 th, td { padding: .25em .38em; text-align: right; white-space: nowrap; }
 th { border-bottom: 2px solid #bbb; vertical-align: bottom; }
-th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 13em; overflow-wrap: break-word; }
+.name { text-align: left; white-space: normal; overflow-wrap: break-word; }
+th.name:first-child { min-width: 7em; } th.name { min-width: 10.5em; }
 tr:nth-child(even) { background: #f6f6f6; } .notes { font-size: 13px; color: #444; padding-left: 1.2em; }
-@media (max-width: 600px) { body { padding: 0 .6em; } table { font-size: 12px; } th, td { padding: .2em .4em; } }
+@media (max-width: 600px) {
+  body { padding: 0 .6em; } table { font-size: 12px; } th, td { padding: .2em .4em; }
+  img { max-width: none; width: 640px; }
+  .name:first-child { position: sticky; left: 0; background: #fff; }
+  tr:nth-child(even) .name:first-child { background: #f6f6f6; }
+}
 """
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from bioclinical.results.table import Cell, Table
 
+NAME_COLUMNS = ("model", "minus")
 LATEX_SPECIAL = str.maketrans(
     {
         "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -76,9 +77,10 @@ def escape_latex(text: str) -> str:
 
 
 def to_html(table: Table) -> str:
-    """A table and its notes, for the page."""
-    head = html_row([Cell(column) for column in table.columns], "th")
-    body = "".join(html_row(row, "td") for row in table.rows)
+    """A table and its notes, for the page. Columns of names may break their lines, those of numbers may not."""
+    kinds = [' class="name"' if i == 0 or column in NAME_COLUMNS else "" for i, column in enumerate(table.columns)]
+    head = html_row([Cell(column) for column in table.columns], kinds, "th")
+    body = "".join(html_row(row, kinds, "td") for row in table.rows)
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
     return (
         f'<div class="wide"><table><thead>{head}</thead><tbody>{body}</tbody></table></div>'
@@ -86,8 +88,8 @@ def to_html(table: Table) -> str:
     )  # fmt: skip
 
 
-def html_row(cells: Sequence[Cell], tag: str) -> str:
-    return "<tr>" + "".join(f"<{tag}>{html_cell(cell)}</{tag}>" for cell in cells) + "</tr>"
+def html_row(cells: Sequence[Cell], kinds: Sequence[str], tag: str) -> str:
+    return "<tr>" + "".join(f"<{tag}{kind}>{html_cell(cell)}</{tag}>" for cell, kind in zip(cells, kinds)) + "</tr>"
 
 
 def html_cell(cell: Cell) -> str:

@@ -99,10 +99,7 @@ def jackknife(metric: Metric, predictions: Predictions) -> tuple[list[str], floa
 
 def digest(texts: Iterable[str]) -> str:
     """A hash of texts in their order."""
-    found = hashlib.sha256()
-    for text in texts:
-        found.update(text.encode("utf-8", "surrogatepass") + b"\0")
-    return found.hexdigest()
+    return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def sample(row: Row, metric: Metric, read: Read) -> Sample:

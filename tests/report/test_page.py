@@ -64,6 +64,25 @@ def test_figures_show_what_the_results_hold(outputs):
     assert len(lines) == 6 and all(list(line.get_xdata()) == [64, 512] for line in lines)
 
 
+def test_nothing_on_the_page_is_wider_than_a_phone(tmp_path, monkeypatch, capsys):
+    """Models with hub names: tables and figures scroll in containers of their own, only names break."""
+    for number in range(3):
+        store(tmp_path, f"{HUB_NAME}-{number}", 0.5 + 0.05 * number)
+    page = tmp_path / "page.html"
+    run_results(monkeypatch, capsys, tmp_path, "--all_pairs", "--html", page)
+    shown = re.sub(r"base64,[^\"]*", "", page.read_text())
+    assert 'name="viewport" content="width=device-width, initial-scale=1"' in shown
+    assert shown.count("<table>") == shown.count('<div class="wide"><table>') > 1
+    assert shown.count("<img ") == len(re.findall(r"<figure>.*?<img [^>]*>.*?</figure>", shown)) > 3
+    style = re.search(r"<style>(.*?)</style>", shown, re.S)[1]
+    for scrolling in (".wide", "figure"):
+        assert "overflow-x: auto" in re.search(rf"{re.escape(scrolling)} {{(.*?)}}", style)[1]
+    fixed = re.findall(r"(\w+) {[^}]*?(?<!-)(?:min-)?width: (\d+)px", style.replace("(max-width: 600px)", ""))
+    assert fixed == [("img", "640")], "only images, which scroll in their figure"
+    assert shown.count('<td class="name">microsoft/<wbr>BiomedNLP') == 3 + 2 * 3
+    assert "white-space: nowrap" in style and 'class="name">0' not in shown
+
+
 def test_reliability_by_hand(outputs):
     """Of the probability 0.8 about the right label, that share came true which was right."""
     line = reliability(analysed(outputs).measured[0], []).axes[0].lines[0]
