@@ -100,7 +100,7 @@ def parity(
     lengths = [min(length, architecture.longest or length) for length in PROBE_LENGTHS]
     documents = [torch.randint(len(tokenizer), (length,), generator=generator) for length in lengths]
     bounds = torch.tensor([0, *lengths]).cumsum(0).to(torch.int32)
-    row = {"input_ids": torch.cat(documents), "cu_seqlens": bounds, "max_seqlen": max(lengths)}
+    row = {"input_ids": torch.cat(documents), "cu_seqlens": bounds, "lengths": lengths, "max_seqlen": max(lengths)}
     trained = architecture.encode(model, row)
     loaded = (
         type(model)

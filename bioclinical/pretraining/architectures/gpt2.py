@@ -7,6 +7,7 @@ document can see the padding; hidden states come back without it, in the row's o
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
@@ -62,7 +63,7 @@ class Gpt2:
 
     def training_flops(self, model: GPT2LMHeadModel, row: Row, predicted: int, causal: bool = True) -> float:
         """3 forward passes' worth: 2 per weight and token, 4 x hidden per layer and pair that can see each other."""
-        config, lengths = self.config, torch.diff(row["cu_seqlens"]).double()
+        config, lengths = self.config, np.array(row["lengths"], float)
         inner = config.n_inner or 4 * config.n_embd
         weights = config.n_layer * config.n_embd * (4 * config.n_embd + 2 * inner)
         pairs = float((lengths * (lengths + 1) / 2).sum())

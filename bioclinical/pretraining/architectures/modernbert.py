@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import ModernBertConfig, ModernBertForMaskedLM, PreTrainedTokenizerFast
@@ -83,7 +84,7 @@ class PackedModernBert:
 
     def training_flops(self, model: ModernBertForMaskedLM, row: Row, predicted: int, causal: bool = False) -> float:
         """3 forward passes' worth; head and vocabulary see the predicted tokens only."""
-        hidden, lengths = self.config.hidden_size, torch.diff(row["cu_seqlens"]).double().cpu().numpy()
+        hidden, lengths = self.config.hidden_size, np.array(row["lengths"], float)
         head = hidden * hidden + hidden * self.config.vocab_size
         dense = 2.0 * (matrix_weights(model.model.layers) * lengths.sum() + head * predicted)
         return float(3.0 * (dense + attention_flops(self.config, lengths, causal)))

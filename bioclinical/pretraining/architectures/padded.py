@@ -5,7 +5,6 @@ states come back without padding, in the row's order, so that everything behind 
 """
 
 import dataclasses
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +125,7 @@ class PaddedEncoder:
             return None
         encoder = matrix_weights(model.base_model)
         head = matrix_weights(model) - encoder
-        lengths = np.diff(row["cu_seqlens"].cpu().numpy())
+        lengths = np.array(row["lengths"])
         dense = 2.0 * (encoder * float(lengths.sum()) + head * predicted)
         return 3.0 * (dense + attention_flops(self.config, lengths))
 
@@ -138,8 +137,7 @@ def padded_groups(row: Row, padding: int, compute: Callable[[Tensor, Tensor], Te
     """Hidden states (tokens, hidden) of a row by calls of `compute`: padded ids (documents, longest) and their lengths
     -> hidden states (documents, longest, hidden).
     """
-    bounds = row["cu_seqlens"].tolist()
-    documents = [row["input_ids"][start:end] for start, end in itertools.pairwise(bounds)]
+    documents = row["input_ids"].split(row["lengths"])
     hidden: list[Tensor | None] = [None] * len(documents)
     for group in similar_lengths([len(one) for one in documents]):
         ids = pad_sequence([documents[number] for number in group], batch_first=True, padding_value=padding)

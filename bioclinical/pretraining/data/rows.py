@@ -12,14 +12,16 @@ from torch.utils.data import Dataset
 from bioclinical.errors import UserError
 from bioclinical.pretraining.data.documents import Windows
 from bioclinical.pretraining.data.packer import Unit
+from bioclinical.text.labels import IGNORED_LABEL
 
 
 @dataclass(frozen=True)
 class Example:
     """One document, or window of one, as an objective gives it to the model.
 
-    input_ids: (tokens,) int64. targets: what the model's output is compared with, (tokens,) each, by name. weights: for
-    each term of the loss, how many positions it is a sum over.
+    input_ids: (tokens,) int64. targets: what the model's output is compared with, (tokens,) each, by name; `labels` are
+    among them, IGNORED_LABEL where nothing is predicted. weights: for each term of the loss, how many positions it is a
+    sum over.
     """
 
     input_ids: np.ndarray
@@ -36,7 +38,9 @@ class Row(TypedDict):
 
     input_ids: Tensor  # (tokens,) int64, documents behind each other
     targets: dict[str, Tensor]  # (tokens,) each
+    predicted: Tensor  # (n,) int64: the places of `labels` at which something is predicted
     cu_seqlens: Tensor  # (documents + 1,) int32: where each document begins and ends
+    lengths: list[int]  # (documents,) the same for the host, which then need not wait for the device
     max_seqlen: int
     documents: Tensor  # (documents,) their numbers in the data set
     weights: dict[str, int]  # per term of the loss
@@ -86,13 +90,15 @@ class RowReader(Dataset):
             term: 0 if silent else sum(example.weights[term] for example in examples) for term in examples[0].weights
         }
         only_one = len(weights) == 1
+        targets = {
+            name: np.concatenate([example.targets[name] for example in examples]) for name in examples[0].targets
+        }
         return {
             "input_ids": torch.from_numpy(np.concatenate([example.input_ids for example in examples])),
-            "targets": {
-                name: torch.from_numpy(np.concatenate([example.targets[name] for example in examples]))
-                for name in examples[0].targets
-            },
+            "targets": {name: torch.from_numpy(target) for name, target in targets.items()},
+            "predicted": torch.from_numpy(np.flatnonzero(targets["labels"] != IGNORED_LABEL)),
             "cu_seqlens": torch.from_numpy(np.cumsum([0, *lengths]).astype(np.int32)),
+            "lengths": lengths,
             "max_seqlen": max(lengths),
             "documents": torch.tensor(documents),
             "weights": weights,

@@ -4,6 +4,7 @@ Sources: bio-lm (Lewis et al. 2020): 5 x masked tokens + 2 x divergence at tempe
 through a learned projection; scaling and positions follow DistilBERT: all tokens, times the temperature's square.
 """
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,10 +18,9 @@ from bioclinical.checkpoints.read import load_pretrained, load_weights
 from bioclinical.errors import UserError
 from bioclinical.pretraining.architectures import Architecture, stored_architecture
 from bioclinical.pretraining.data.rows import Example, Row
-from bioclinical.pretraining.objectives.chunks import sum_over_chunks
+from bioclinical.pretraining.objectives.chunks import sum_over_chunks, vocabulary_loss
 from bioclinical.pretraining.objectives.masked_tokens import MaskedTokens, Masking
 from bioclinical.pretraining.recipe import schema
-from bioclinical.text.labels import IGNORED_LABEL
 from bioclinical.text.tokenization import load_tokenizer
 
 
@@ -64,13 +64,13 @@ class Distillation(MaskedTokens):
 
     def loss_sums(self, networks: Mapping[str, nn.Module], row: Row) -> dict[str, Tensor]:
         student, keys = networks["model"], self.keys
-        masked = row["targets"]["labels"] != IGNORED_LABEL
+        masked = row["predicted"]
         hidden = self.architecture.encode(student, row)
         taught = self.taught(row)
-        logits = self.architecture.vocabulary_logits(student, hidden[masked])
+        cross_entropy = functools.partial(vocabulary_loss, self.architecture, student)
         labels = row["targets"]["labels"][masked]
-        sums = {"masked_tokens": F.cross_entropy(logits.float(), labels, reduction="sum")}
-        where = masked if keys.kl_positions == "masked" else torch.ones_like(masked)
+        sums = {"masked_tokens": sum_over_chunks(cross_entropy, hidden[masked], labels)}
+        where = masked if keys.kl_positions == "masked" else slice(None)
         sums["kl"] = sums["cosine"] = 0.0 * hidden.sum().float()
         if keys.kl_weight:
             sums["kl"] = sum_over_chunks(lambda *two: self.divergence(student, *two), hidden[where], taught[where])

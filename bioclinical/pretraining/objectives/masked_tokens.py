@@ -1,11 +1,11 @@
 """Masked language modelling: some tokens of a document are hidden and predicted from the others."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch.nn.functional as F
 from composer.metrics.nlp import LanguageCrossEntropy, LanguagePerplexity, MaskedAccuracy
 from torch import Tensor, nn
 from torchmetrics import Metric
@@ -15,6 +15,7 @@ from bioclinical.errors import UserError
 from bioclinical.pretraining.architectures import Architecture
 from bioclinical.pretraining.data.id_check import ExpectedIds
 from bioclinical.pretraining.data.rows import Example, Row
+from bioclinical.pretraining.objectives.chunks import sum_over_chunks, vocabulary_loss
 from bioclinical.pretraining.objectives.counting import choose_tokens, choose_words, number_of_tokens
 from bioclinical.pretraining.recipe import schema
 from bioclinical.text.labels import IGNORED_LABEL
@@ -154,15 +155,18 @@ class MaskedTokens:
         return {"model": self.architecture.new_model(seed)}
 
     def loss_sums(self, networks: Mapping[str, nn.Module], row: Row) -> dict[str, Tensor]:
-        logits, labels = self.predictions(networks, row)
-        return {"masked_tokens": F.cross_entropy(logits.float(), labels, reduction="sum")}
+        cross_entropy = functools.partial(vocabulary_loss, self.architecture, networks["model"])
+        return {"masked_tokens": sum_over_chunks(cross_entropy, *self.predicted(networks, row))}
+
+    def predicted(self, networks: Mapping[str, nn.Module], row: Row) -> tuple[Tensor, Tensor]:
+        """Hidden states (masked, hidden) and labels (masked,): only masked positions ever reach the vocabulary."""
+        hidden = self.architecture.encode(networks["model"], row)
+        return hidden[row["predicted"]], row["targets"]["labels"][row["predicted"]]
 
     def predictions(self, networks: Mapping[str, nn.Module], row: Row) -> tuple[Tensor, Tensor]:
-        """Logits (masked, vocabulary) and labels (masked,): only masked positions ever reach the vocabulary."""
-        labels = row["targets"]["labels"]
-        masked = (labels != IGNORED_LABEL).nonzero().flatten()
-        hidden = self.architecture.encode(networks["model"], row)
-        return self.architecture.vocabulary_logits(networks["model"], hidden[masked]), labels[masked]
+        """Logits (masked, vocabulary) and labels (masked,)."""
+        hidden, labels = self.predicted(networks, row)
+        return self.architecture.vocabulary_logits(networks["model"], hidden), labels
 
     def metrics(self) -> dict[str, Metric]:
         metrics = (LanguageCrossEntropy(), LanguagePerplexity(), MaskedAccuracy())

@@ -1,11 +1,11 @@
 """Causal language modelling: each token is predicted from those before it."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from composer.metrics.nlp import LanguageCrossEntropy, LanguagePerplexity
 from torch import Tensor, nn
 from torchmetrics import Metric
@@ -16,7 +16,7 @@ from bioclinical.pretraining.architectures import Architecture
 from bioclinical.pretraining.data.id_check import ExpectedIds
 from bioclinical.pretraining.data.rows import Example, Row
 from bioclinical.pretraining.objectives.bits_per_byte import BitsPerByte, bytes_of_ids
-from bioclinical.pretraining.objectives.chunks import sum_over_chunks
+from bioclinical.pretraining.objectives.chunks import sum_over_chunks, vocabulary_loss
 from bioclinical.pretraining.recipe import schema
 from bioclinical.text.labels import IGNORED_LABEL
 
@@ -81,18 +81,14 @@ class NextToken:
         return {"model": self.architecture.new_model(seed)}
 
     def loss_sums(self, networks: Mapping[str, nn.Module], row: Row) -> dict[str, Tensor]:
-        def cross_entropy(hidden: Tensor, labels: Tensor) -> Tensor:
-            logits = self.architecture.vocabulary_logits(networks["model"], hidden)
-            return F.cross_entropy(logits.float(), labels, reduction="sum")
-
+        cross_entropy = functools.partial(vocabulary_loss, self.architecture, networks["model"])
         return {"next_token": sum_over_chunks(cross_entropy, *self.predicted(networks, row))}
 
     def predicted(self, networks: Mapping[str, nn.Module], row: Row) -> tuple[Tensor, Tensor]:
         """Hidden states (n, hidden) of the tokens that another one follows, and which (n,)."""
-        labels = row["targets"]["labels"]
-        has_next = labels != IGNORED_LABEL
         attended = joined(row, self.architecture.longest) if self.is_joined else row
-        return self.architecture.encode(networks["model"], attended, causal=True)[has_next], labels[has_next]
+        hidden = self.architecture.encode(networks["model"], attended, causal=True)
+        return hidden[row["predicted"]], row["targets"]["labels"][row["predicted"]]
 
     def predictions(self, networks: Mapping[str, nn.Module], row: Row) -> tuple[Tensor, Tensor]:
         """Logits (n, vocabulary) and labels (n,)."""
@@ -117,5 +113,6 @@ class NextToken:
 def joined(row: Row, length: int) -> Row:
     """The row as one text cut every `length` tokens, wherever its documents begin and end."""
     ids = row["input_ids"]
-    bounds = torch.arange(0, len(ids) + length, length, device=ids.device).clamp(max=len(ids))
-    return {**row, "cu_seqlens": bounds.to(torch.int32), "max_seqlen": min(length, len(ids))}
+    bounds = torch.arange(0, len(ids) + length, length).clamp(max=len(ids))
+    cu_seqlens = bounds.to(ids.device, torch.int32, non_blocking=True)
+    return {**row, "cu_seqlens": cu_seqlens, "lengths": bounds.diff().tolist(), "max_seqlen": min(length, len(ids))}

@@ -99,7 +99,7 @@ class ReplacedTokens:
 
     def predictions(self, networks: Mapping[str, nn.Module], row: Row) -> Judged:
         labels = row["targets"]["labels"]
-        chosen = (labels != IGNORED_LABEL).nonzero().flatten()
+        chosen = row["predicted"]
         hidden = self.generator.encode(networks["generator"], row)
         logits = self.generator.vocabulary_logits(networks["generator"], hidden[chosen]).float()
         fillings = drawn(logits.detach() / self.keys.temperature, row["targets"]["draws"][chosen])

@@ -89,7 +89,7 @@ class PaddedShare(Callback):
 
     def batch_start(self, state: State, logger: Logger) -> None:
         if state.timestamp.batch.value % self.log_interval == 0:
-            lengths = [torch.diff(row["cu_seqlens"]).tolist() for row in state.batch["rows"]]
+            lengths = [row["lengths"] for row in state.batch["rows"]]
             computed = sum(map(self.architecture.computed_tokens, lengths))
             logger.log_metrics({"trainer/padded_share": 1 - sum(map(sum, lengths)) / computed})
 
