@@ -14,7 +14,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from bioclinical.errors import UserError
 from bioclinical.modeling.attention import plan_attention
 from bioclinical.modeling.packing import pack, positions_in_documents, unpack
-from bioclinical.modeling.rotary import rotary_table, rotate
+from bioclinical.modeling.rotary import rotary_table, rotate, rotated
 from bioclinical.modeling.window import WHOLE_DOCUMENT, Window, causal
 from bioclinical.text.labels import IGNORED_LABEL
 
@@ -72,12 +72,14 @@ def encode(
     max_seqlen: int,
     backend: str,
     is_causal: bool = False,
+    steps: "LayerSteps | None" = None,
 ) -> Tensor:
     """Hidden states (tokens, hidden) of a pack, as a ModernBertModel gives them for each document alone.
 
     input_ids: (tokens,). is_causal: no token sees those after it (global layers: all before it, local ones: itself and
-    half the window before), as in the causal phase of arXiv 2605.12438; weights and positions are the same. Raises
-    UserError for an empty pack and for documents longer than the model's positions.
+    half the window before), as in the causal phase of arXiv 2605.12438; weights and positions are the same. steps: how
+    the layers are computed around their attention (None: as they stand). Raises UserError for an empty pack and for
+    documents longer than the model's positions.
     """
     config = encoder.config
     tokens = len(input_ids)
@@ -98,7 +100,7 @@ def encode(
     plans = {kind: plan(causal(kind.window) if is_causal else kind.window) for kind in set(kinds)}
     hidden = encoder.embeddings(input_ids)
     for layer, kind in zip(encoder.layers, kinds):
-        run = functools.partial(run_layer, layer, attend=plans[kind], table=tables[kind])
+        run = functools.partial(run_layer, layer, attend=plans[kind], table=tables[kind], steps=steps or EAGER)
         checkpointed = encoder.gradient_checkpointing and encoder.training
         hidden = checkpoint(run, hidden, use_reentrant=False) if checkpointed else run(hidden)
     return encoder.final_norm(hidden)
@@ -107,17 +109,57 @@ def encode(
 def compute_dtype(weight: Tensor) -> torch.dtype:
     """The type in which a linear layer answers: autocast's where it is on, else the weights'."""
     device = weight.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    return weight.dtype
+
+
+@dataclass(frozen=True)
+class LayerSteps:
+    """The two parts of a layer around its attention, whose kernel and plan stay outside of what is compiled.
+
+    before: (layer, hidden, cosine, sine) -> rotated qkv (tokens, 3, heads, head_dim).  after: (layer, hidden, context)
+    -> hidden.
+    """
+
+    before: Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
+    after: Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
 def run_layer(
-    layer: nn.Module, hidden: Tensor, attend: Callable[[Tensor], Tensor], table: tuple[Tensor, Tensor]
+    layer: nn.Module,
+    hidden: Tensor,
+    attend: Callable[[Tensor], Tensor],
+    table: tuple[Tensor, Tensor],
+    steps: LayerSteps,
 ) -> Tensor:
     """One pre-norm encoder layer, (tokens, hidden) -> (tokens, hidden)."""
-    qkv = rotate(layer.attn.Wqkv(layer.attn_norm(hidden)), *table)
-    context = attend(qkv).flatten(1)
-    hidden = hidden + layer.attn.out_drop(layer.attn.Wo(context))
+    return steps.after(layer, hidden, attend(steps.before(layer, hidden, *table)))
+
+
+def before_attention(layer: nn.Module, hidden: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """LayerNorm, projection, rotation."""
+    return rotate(layer.attn.Wqkv(layer.attn_norm(hidden)), cos, sin)
+
+
+def before_attention_fusible(layer: nn.Module, hidden: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """The same without writing in place, for a compiler that fuses the rotation with what stands beside it."""
+    return rotated(layer.attn.Wqkv(layer.attn_norm(hidden)), cos, sin)
+
+
+def after_attention(layer: nn.Module, hidden: Tensor, context: Tensor) -> Tensor:
+    """Output projection, residual, LayerNorm, gated MLP, residual."""
+    hidden = hidden + layer.attn.out_drop(layer.attn.Wo(context.flatten(1)))
     return hidden + layer.mlp(layer.mlp_norm(hidden))
+
+
+EAGER = LayerSteps(before_attention, after_attention)
+
+
+def compiled_steps(backend: str | Callable = "inductor") -> LayerSteps:
+    """Both parts compiled once for all layers and any number of tokens."""
+    compile_part = functools.partial(torch.compile, dynamic=True, backend=backend)
+    return LayerSteps(compile_part(before_attention_fusible), compile_part(after_attention))
 
 
 def mlm_loss(model: PreTrainedModel, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

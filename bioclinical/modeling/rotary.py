@@ -26,6 +26,14 @@ def rotate(projected: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return split_heads(_Rotate.apply(projected, cos, sin), cos)
 
 
+def rotated(projected: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """As `rotate`, in new memory."""
+    qkv = split_heads(projected, cos)
+    query_key = qkv[:, :2]
+    turned = (query_key.roll(query_key.shape[-1] // 2, dims=-1) * sin).addcmul(query_key, cos)
+    return torch.cat((turned.to(qkv.dtype), qkv[:, 2:]), dim=1)
+
+
 def split_heads(projected: Tensor, cos: Tensor) -> Tensor:
     return projected.unflatten(-1, (3, -1, cos.shape[-1]))
 

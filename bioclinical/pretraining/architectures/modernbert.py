@@ -14,7 +14,14 @@ from transformers.activations import ACT2FN
 from bioclinical.errors import UserError
 from bioclinical.modeling.backend_choice import choose_packed_backend
 from bioclinical.modeling.flops import attention_flops, matrix_weights
-from bioclinical.modeling.modernbert import encode, layer_kinds, rope_theta, set_output_dropout
+from bioclinical.modeling.modernbert import (
+    LayerSteps,
+    compiled_steps,
+    encode,
+    layer_kinds,
+    rope_theta,
+    set_output_dropout,
+)
 from bioclinical.modeling.window import WHOLE_DOCUMENT
 from bioclinical.pretraining.architectures.special_ids import expect_room, special_ids
 from bioclinical.pretraining.compute import Compute
@@ -46,6 +53,7 @@ class PackedModernBert:
         self.attention = choose_packed_backend(compute.attention, compute.device, compute.precision, head_dim)
         self.output_dropout = output_dropout
         self.compile_model = compile_model
+        self.steps: LayerSteps | None = None
 
     @property
     def longest(self) -> int:
@@ -59,22 +67,24 @@ class PackedModernBert:
         return model
 
     def compile(self, model: ModernBertForMaskedLM) -> str | None:
-        """Compiles what FlexBERT compiles (embeddings, MLPs, head), for any number of tokens."""
+        """Compiles everything but attention, for any number of tokens: embeddings, layers, head."""
         if not self.compile_model:
             return None
         if self.compute.device == "cpu":
             return "compile_model: not on a CPU (it gains nothing there)"
-        for region in (model.model.embeddings, *(layer.mlp for layer in model.model.layers), model.head):
+        for region in (model.model.embeddings, model.head):
             region.compile(dynamic=True)
-        return "compile_model: embeddings, MLPs and head"
+        self.steps = compiled_steps()
+        return "compile_model: embeddings, layers around their attention, and head"
 
     def layers(self, model: ModernBertForMaskedLM) -> nn.ModuleList:
         return model.model.layers
 
     def encode(self, model: ModernBertForMaskedLM, row: Row, causal: bool = False) -> Tensor:
         return encode(
-            model.base_model, row["input_ids"], row["cu_seqlens"], row["max_seqlen"], self.attention.value, causal
-        )
+            model.base_model, row["input_ids"], row["cu_seqlens"], row["max_seqlen"], self.attention.value, causal,
+            self.steps,
+        )  # fmt: skip
 
     def vocabulary_logits(self, model: ModernBertForMaskedLM, hidden: Tensor) -> Tensor:
         return model.decoder(model.head(hidden))
