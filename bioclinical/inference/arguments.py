@@ -11,6 +11,8 @@ from bioclinical.errors import UserError
 from bioclinical.files import sha256_of_file, sha256_of_json
 from bioclinical.inference.documents import Columns, Document, read_documents
 
+RUNTIMES = ("torch", "onnx")  # the keys of bioclinical.inference.runtimes.RUNTIMES, which imports torch
+
 
 def add_input_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """--input and how its texts are read, --batch_size, --overwrite."""

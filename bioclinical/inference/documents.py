@@ -15,17 +15,19 @@ class Columns:
     text: str = "text"
     text_b: str | None = None
     id: str | None = None
+    patient: str | None = None
     encoding: str = "utf-8"
     on_bad_rows: Literal["error", "skip"] = "error"
 
 
 @dataclass(frozen=True)
 class Document:
-    """An id and the text exactly as it stands; of a pair also the second text."""
+    """An id and the text exactly as it stands; of a pair also the second text; whom it is of, where a column says."""
 
     id: str
     text: str
     text_b: str | None = None
+    patient: str | None = None
 
     @property
     def texts(self) -> dict[str, str]:
@@ -47,7 +49,7 @@ def read_documents(path: Path, columns: Columns) -> tuple[list[Document], int]:
     """
     if path.suffix == ".txt" and path.is_file():
         return [Document(path.stem, read_utf8(path, newline=""))], 0
-    names = [name for name in (columns.text, columns.text_b, columns.id) if name is not None]
+    names = [name for name in (columns.text, columns.text_b, columns.id, columns.patient) if name is not None]
     reader = TableReader(path, list(dict.fromkeys(names)), encoding=columns.encoding, on_bad_rows=columns.on_bad_rows)
     documents = []
     for row in reader.rows():
@@ -57,7 +59,9 @@ def read_documents(path: Path, columns: Columns) -> tuple[list[Document], int]:
         if "\0" in text + (text_b or ""):
             reader.leave_out(row.line, Flaw("nul_byte", "the text holds a NUL byte"))
         else:
-            documents.append(Document(str(row.number + 1 if key is None else key), text, text_b))
+            patient = None if columns.patient is None else row.cells.get(columns.patient)
+            name = str(row.number + 1 if key is None else key)
+            documents.append(Document(name, text, text_b, None if patient is None else str(patient).strip()))
     return documents, reader.skipped.total()
 
 

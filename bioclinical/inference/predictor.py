@@ -1,55 +1,61 @@
 """A saved model that answers for raw texts, the way its test score was made."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from transformers import PretrainedConfig
 
 from bioclinical import problems
-from bioclinical.encoders.loading import load_model
 from bioclinical.encoders.source import Source, load_config, model_identity
 from bioclinical.errors import RunFailed, UserError
 from bioclinical.finetuning.saved_model import TrainedFacts
 from bioclinical.inference.documents import Document
+from bioclinical.inference.runtimes import RUNTIMES
 from bioclinical.problems import Problem
-from bioclinical.problems.encoding import EXAMPLE_INDEX, Coder, arguments_of
+from bioclinical.problems.encoding import EXAMPLE_INDEX, Coder, Feature
 from bioclinical.problems.label_names import LABEL_NUMBERS
 from bioclinical.problems.operating_point import OperatingPoint
 from bioclinical.problems.options import restored
-from bioclinical.runtime import machine
 from bioclinical.text.tokenization import choose_max_length, load_tokenizer, require_padding
 
 
 class Predictor:
     """A model saved by main.py, or a fine-tuned one from elsewhere, on the device that is there."""
 
-    def __init__(self, source: Source, batch_size: int, point: Any = None, abstain_below: float | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        batch_size: int,
+        point: Any = None,
+        abstain_below: float | None = None,
+        runtime: str = "torch",
+    ) -> None:
         """point: an operating point (from JSON) in place of the model's own.  abstain_below: a probability.
+        runtime: of `RUNTIMES`.
 
         Raises UserError where the folder holds no fine-tuned model, or one that was changed.
         """
         config = load_config(source)
         self.facts = TrainedFacts.of(config, source.name)
         self.problem = problem_of(config, self.facts, source.name)
-        self.identity = model_identity(source, config)
+        loaded = RUNTIMES[runtime](source, config, self.problem)
+        self.config, self.identity = config, model_identity(source, config) + loaded.identity
         tokenizer = load_tokenizer(source.name)
         require_padding(tokenizer, source.name)
         labels = label_names(config, self.problem, source.name)
         max_length = choose_max_length(self.facts.max_length, tokenizer, config)[0]
-        self.device, self.batch_size = machine.choose_device().value, batch_size
-        head = self.problem.head_class(config, source.name)
-        model, attention = load_model(source, config, head, "auto", self.device, "fp32")
         options = restored(self.problem.options_class, self.facts.options)
-        self.coder = Coder(tokenizer, max_length, arguments_of(model), labels, options, self.point_of(point, labels))
-        self.model = self.problem.adapt(model, self.coder).to(self.device).eval()
+        self.coder = Coder(tokenizer, max_length, loaded.arguments, labels, options, self.point_of(point, labels))
+        self.model = self.problem.adapt(loaded.model, self.coder)
+        self.device, self.batch_size = loaded.device, batch_size
         self.abstain_below = abstain_below
         if abstain_below is not None and not self.problem.can_abstain:
             raise UserError(f"--abstain_below: a {self.problem.name} gives no probabilities")
         self.collate = self.problem.collator(self.coder)
         self.documents_cut = self.documents_abstained = 0
         print(f"{source.name}: {self.facts.dataset}, protocol {self.facts.protocol}")
-        print(f"device: {self.device}, attention: {attention}, {self.reading}")
+        print(f"{loaded.description}, {self.reading}")
 
     def point_of(self, given: Any, labels: tuple[str, ...]) -> OperatingPoint:
         """The operating point given, or the one the model was saved with."""
@@ -74,6 +80,11 @@ class Predictor:
             raise UserError(f"the model was trained on single texts ({self.facts.dataset}); leave out --text_b_column")
         raise UserError(f"the model was trained on pairs of texts ({self.facts.dataset}); name --text_b_column")
 
+    def require_spans(self, option: str, name: str) -> None:
+        """Raises UserError where the model answers for whole texts."""
+        if not self.problem.finds_spans:
+            raise UserError(f"{option} needs a model that finds entities; '{name}' answers for whole texts")
+
     @torch.inference_mode()
     def predict(self, documents: list[Document], on_progress: Callable[[int], Any]) -> list[dict[str, Any]]:
         """One answer a document, with its id. on_progress: told the characters done. Raises RunFailed for non-finite
@@ -96,21 +107,35 @@ class Predictor:
             self.documents_abstained += sum(one != two for one, two in zip(given, answers))
         return [{"id": document.id} | answer for document, answer in zip(documents, answers)]
 
-    def outputs_of(self, batch: list[dict[str, Any]], ids: list[str]) -> list[Any]:
+    def outputs_of(self, batch: list[Feature], ids: list[str]) -> list[Any]:
         """What the problem keeps of the logits, for each row of a batch; ids: of their documents."""
-        collated = self.collate([{k: v for k, v in row.items() if k != EXAMPLE_INDEX} for row in batch])
-        inputs = {name: values.to(self.device) for name, values in collated.items()}
-        generated = self.problem.generate(self.coder, self.model, inputs)
+        generated = self.problem.generate(self.coder, self.model, self.inputs_of(batch))
         if generated is not None:
             return list(generated.cpu().numpy())
-        logits = self.problem.logits(self.model(**inputs)).float()
-        finite = self.problem.finite_rows(logits, inputs["attention_mask"]).tolist()
+        outputs, _ = self.forward(batch, ids)
+        return rows_of(self.problem.reduce_raw(self.problem.logits(outputs).float(), self.coder))
+
+    def inputs_of(self, batch: list[Feature]) -> dict[str, torch.Tensor]:
+        """The model's inputs for a batch, gold left out."""
+        dropped = {EXAMPLE_INDEX, *self.problem.label_names}
+        collated = self.collate([{k: v for k, v in row.items() if k not in dropped} for row in batch])
+        return {name: values.to(self.device) for name, values in collated.items()}
+
+    def forward(self, batch: list[Feature], ids: list[str]) -> tuple[Mapping[str, torch.Tensor], torch.Tensor]:
+        """The model's outputs for a batch and its attention mask. Raises RunFailed for logits that are not finite."""
+        inputs = self.inputs_of(batch)
+        outputs = self.model(**inputs)
+        finite = self.problem.finite_rows(self.problem.logits(outputs).float(), inputs["attention_mask"]).tolist()
         if not all(finite):
             raise RunFailed(f"the model gives non-finite logits for document {ids[finite.index(False)]}")
-        kept = self.problem.reduce_raw(logits, self.coder)
-        if isinstance(kept, tuple):
-            return list(zip(*(part.cpu().numpy() for part in kept)))
-        return list(kept.cpu().numpy())
+        return outputs, inputs["attention_mask"]
+
+
+def rows_of(kept: Any) -> list[Any]:
+    """What was kept of a batch, an array or several side by side, as one item a row."""
+    if isinstance(kept, tuple):
+        return list(zip(*(part.cpu().numpy() for part in kept)))
+    return list(kept.cpu().numpy())
 
 
 def problem_of(config: PretrainedConfig, facts: TrainedFacts, name: str) -> Problem:

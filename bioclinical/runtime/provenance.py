@@ -1,5 +1,6 @@
 """What ran: versions of packages, the machine's hardware and peak rates, the commit."""
 
+import contextlib
 import functools
 import importlib
 import importlib.metadata
@@ -37,12 +38,16 @@ def installed_versions() -> dict[str, str]:
     """Versions of the packages that can change a number, Python and CUDA among them."""
     import torch  # slow; who only asks for a peak or the commit need not wait
 
-    versions = {"python": platform.python_version(), "cuda": torch.version.cuda or "none"}
-    for package in RECORDED_PACKAGES:
-        try:
+    python_and_cuda = {"python": platform.python_version(), "cuda": torch.version.cuda or "none"}
+    return python_and_cuda | versions_of(*RECORDED_PACKAGES)
+
+
+def versions_of(*packages: str) -> dict[str, str]:
+    """Versions of those packages that are installed."""
+    versions = {}
+    for package in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return versions
 
 
