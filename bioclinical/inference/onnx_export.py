@@ -149,8 +149,7 @@ def score(predictor: Predictor, examples: Sequence[Example], logits: Sequence[Lo
     outputs = []
     for row in logits:
         parts = tuple(part.unsqueeze(0) for part in row)
-        outputs += rows_of(
-            problem.reduce(parts if len(parts) > 1 else parts[0], coder)
-        )  # as the Trainer hands them over
+        as_trained = parts if len(parts) > 1 else parts[0]  # how the Trainer hands them over
+        outputs += rows_of(problem.reduce(as_trained, coder))
     predictions = problem.predictions(coder, split, split.by_row(outputs))
     return scalars(scores(problem, problem.metrics(coder.labels), predictions, coder.labels, has_windows=False))
