@@ -19,11 +19,13 @@ class Prediction(TypedDict, total=False):
 
     gold, predicted: a label name; 0 or 1 per label; a number; or a tag per word.  probabilities: one per label, in the
     order of the labels.  seen: positions of the words that were not cut.  windowed: a tag per word over all windows,
-    where words were cut.  tokenless: positions of the words of which the tokenizer left nothing.
+    where words were cut.  tokenless: positions of the words of which the tokenizer left nothing.  part: of a test set
+    that is published in parts.
     """
 
     id: str
     group: str
+    part: str
     gold: Any
     predicted: Any
     probabilities: list[float]

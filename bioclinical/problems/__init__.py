@@ -5,6 +5,7 @@ from bioclinical.problems.generation import Generation
 from bioclinical.problems.multi_label import MultiLabel
 from bioclinical.problems.multiple_choice import MultipleChoice
 from bioclinical.problems.problem import Problem
+from bioclinical.problems.ranked_answers import Factoid, ListAnswers
 from bioclinical.problems.regression import Regression
 from bioclinical.problems.single_label import SingleLabel
 from bioclinical.problems.span_answer import SpanAnswer
@@ -16,6 +17,8 @@ KINDS: tuple[Problem, ...] = (
     Tagging(),
     Regression(),
     SpanAnswer(),
+    Factoid(),
+    ListAnswers(),
     MultipleChoice(),
     Generation(),
 )

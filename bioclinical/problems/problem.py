@@ -252,11 +252,19 @@ class Problem(ABC):
 def scores(
     problem: Problem, metrics: Sequence[Metric], predictions: Sequence[Prediction], labels: Labels, has_windows: bool
 ) -> dict[str, Any]:
-    """Each metric's score by name, and the details. has_windows: whole documents were predicted where some were cut."""
+    """Each metric's score by name, and the details; where the split comes in parts (BioASQ's batches), `by_part` has
+    the metrics of each. has_windows: whole documents were predicted where some were cut."""
     wanted = [metric for metric in metrics if has_windows or not metric.needs_windows]
-    return score_all(wanted, predictions) | problem.details(predictions, labels)
+    found = score_all(wanted, predictions) | problem.details(predictions, labels)
+    parts = sorted({prediction["part"] for prediction in predictions if "part" in prediction})
+    if parts:
+        found["by_part"] = {
+            part: score_all(wanted, [p for p in predictions if p.get("part") == part]) for part in parts
+        }
+    return found
 
 
 def identity(example: Example) -> Prediction:
     """What names an example in its prediction, without its text."""
-    return {"id": example["id"], "group": example.get("group", example["id"])}
+    part = {"part": example["part"]} if "part" in example else {}
+    return {"id": example["id"], "group": example.get("group", example["id"])} | part

@@ -223,15 +223,20 @@ class SpanAnswer(Problem):
         asked = sorted({row[EXAMPLE_INDEX] for row in split.features})
         if not asked:
             return answers
-        number = {i: k for k, i in enumerate(asked)}
-        features = [row | {EXAMPLE_INDEX: number[row[EXAMPLE_INDEX]]} for row in split.features]
-        dense = EncodedSplit([split.examples[i] for i in asked], features, split.notes, cut=[])
-        spans, probabilities, _ = chosen(self.candidates(coder, dense, outputs), coder.options)
+        found = self.candidates(coder, self.asked_only(split), outputs)
+        spans, probabilities, _ = chosen(found, coder.options)
         for i, span, probability in zip(asked, spans, probabilities):
             answers[i]["probability"] = round(probability, 6)
             if span:
                 answers[i] |= {"answer": split.examples[i]["context"][slice(*span)], "start": span[0], "end": span[1]}
         return answers
+
+    def asked_only(self, split: EncodedSplit) -> EncodedSplit:
+        """The raw examples that have rows, numbered without gaps."""
+        asked = sorted({row[EXAMPLE_INDEX] for row in split.features})
+        number = {i: k for k, i in enumerate(asked)}
+        features = [row | {EXAMPLE_INDEX: number[row[EXAMPLE_INDEX]]} for row in split.features]
+        return EncodedSplit([split.examples[i] for i in asked], features, split.notes, cut=[])
 
 
 def target_tokens(example: Example, context: Any) -> tuple[int, int]:

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from bioclinical.samples import clinical, documents, entities, pairs, relations
+from bioclinical.samples import clinical, documents, entities, pairs, questions, relations
 from bioclinical.tasks.catalogue.entities import JNLPBA_TYPES
+from bioclinical.tasks.catalogue.questions import MMLU_MEDICAL
 
 CHEMPROT = ("@CHEMICAL$", "@GENE$")
 DDI = {"verbs": relations.DDI_VERBS, "first": "@DRUG$", "second": "@DRUG$", "prefix": "DDI-Sample."}
@@ -45,6 +46,10 @@ WRITERS: dict[str, Callable[[Path, random.Random], None]] = {
     "BioASQ-yesno": pairs.write_bioasq,
     "HoC-BLURB": documents.write_hoc_blurb,
     "HoC-BLUE": documents.write_hoc_blue,
+    "BioASQ7b": questions.write_bioasq_year,
+    "MedQA": questions.write_medqa_files,
+    "MedMCQA": questions.write_medmcqa_files,
+    "MMLU": partial(questions.write_mmlu_files, subjects=MMLU_MEDICAL),
 }
 
 

@@ -1,4 +1,5 @@
-"""Invented questions, choices and dialogues in the raw formats of SQuAD, MedQA and MTS-Dialog. All of it is made up."""
+"""Invented questions, choices and dialogues in the raw formats of SQuAD, BioASQ, MedQA, MedMCQA, MMLU and MTS-Dialog.
+All of it is made up."""
 
 import csv
 import io
@@ -62,3 +63,76 @@ def write_dialogues(path: Path, rng: random.Random, rows: int) -> None:
         dialogue = f"Doctor: What do you take?\nPatient: {drug}.\nDoctor: Why?\nPatient: Because of {reason}."
         writer.writerow((number, "MEDICATIONS", f"Takes {drug} for {reason}.", dialogue))
     write_text(path, table.getvalue())
+
+
+def write_bioasq_year(folder: Path, rng: random.Random) -> None:
+    """A training file and five golden batches in BioASQ's own form, all kinds of questions in each."""
+    number = 0
+    for name, count in (("training7b", 150), *((f"7B{batch}_golden", 12) for batch in range(1, 6))):
+        questions = [bioasq_question(rng, f"{number + i:024x}") for i in range(count)]
+        number += count
+        write_json(folder / f"{name}.json", {"questions": questions})
+
+
+def bioasq_question(rng: random.Random, identity: str) -> dict[str, Any]:
+    """A yesno, factoid, list or summary question with two or three snippets, one of which answers it."""
+    kind = rng.choice(("yesno", "factoid", "factoid", "list", "list", "summary"))
+    drugs, reason = rng.sample(DRUGS, 2), rng.choice(REASONS)
+    if kind == "yesno":
+        answer = rng.choice(("yes", "no"))
+        body = f"Does {drugs[0]} help against {reason}?"
+        said = f"It is known that {drugs[0]} {'helps' if answer == 'yes' else 'never helps'} against {reason}."
+    elif kind == "factoid":
+        answer, body = [[drugs[0], f"{drugs[0]} sodium"]], f"Which drug was given against {reason}?"
+        said = f"The patient took {drugs[0]}, because of {reason}."
+    elif kind == "list":
+        answer, body = [[drug] for drug in drugs], f"Which two drugs were given against {reason}?"
+        said = f"The patient took {drugs[0]} or {drugs[1]}, because of {reason}."
+    else:
+        answer, body, said = None, f"What is known about {drugs[0]}?", f"Much is known about {drugs[0]}."
+    texts = [said, *rng.sample(FILLERS, rng.randint(1, 2))]
+    rng.shuffle(texts)
+    question = {"id": identity, "type": kind, "body": body, "snippets": [{"text": text} for text in texts]}
+    return question | ({} if answer is None else {"exact_answer": answer}) | {"ideal_answer": ["Invented."]}
+
+
+def write_medmcqa(path: Path, rng: random.Random, questions: int) -> None:
+    """JSON lines in MedMCQA's form, the gold option's number in `cop`."""
+    lines = []
+    for number in range(questions):
+        answer, options = rng.randrange(4), rng.sample(REASONS, 3)
+        options.insert(answer, rng.choice(DRUGS))
+        row = {"id": f"invented-{path.stem}-{number}", "question": f"{rng.choice(FILLERS)} Which of these is a drug?"}
+        row |= {f"op{letter}": option for letter, option in zip("abcd", options)}
+        lines.append(json.dumps(row | {"cop": answer + 1, "exp": "It is made up."}) + "\n")
+    write_text(path, "".join(lines))
+
+
+def write_mmlu(path: Path, rng: random.Random, questions: int) -> None:
+    """A CSV in MMLU's form: question, four options, letter; no header."""
+    table = io.StringIO()
+    writer = csv.writer(table)
+    for _ in range(questions):
+        answer, options = rng.randrange(4), rng.sample(REASONS, 3)
+        options.insert(answer, rng.choice(DRUGS))
+        writer.writerow((f"{rng.choice(FILLERS)}\nWhich of these is a drug?", *options, "ABCD"[answer]))
+    write_text(path, table.getvalue())
+
+
+def write_medqa_files(folder: Path, rng: random.Random) -> None:
+    """MedQA's three files."""
+    for split, questions in (("train", 60), ("dev", 12), ("test", 20)):
+        write_medqa(folder / f"phrases_no_exclude_{split}.jsonl", rng, questions)
+
+
+def write_medmcqa_files(folder: Path, rng: random.Random) -> None:
+    """MedMCQA's two files with gold answers."""
+    for split, questions in (("train", 60), ("dev", 20)):
+        write_medmcqa(folder / f"{split}.jsonl", rng, questions)
+
+
+def write_mmlu_files(folder: Path, rng: random.Random, subjects: tuple[str, ...]) -> None:
+    """MMLU's three files a subject."""
+    for subject in subjects:
+        for split, questions in (("dev", 5), ("val", 4), ("test", 4)):
+            write_mmlu(folder / split / f"{subject}_{split}.csv", rng, questions)

@@ -11,10 +11,11 @@ class Example(TypedDict):
     text, text_b: a text, or a pair of them, with its gold `labels`.  tokens: words, with a tag each in `tags` and, of
     raw text, their [start, end) in `offsets`.  question, context, answers: a question to a text, and the answers' texts
     and first characters.  question, options, answer: texts to choose from, and the position of the right one.  source,
-    target: a text and what is to be written from it.  group: the patient or document that several examples share;
-    absent where each stands alone.  gold_spans: what the tags cannot say of the annotations (tasks/gold_spans.py),
-    where the reader has these.  where: the place in the raw files that error messages name; it does not outlive the
-    checks.
+    target: a text and what is to be written from it.  entries: a question's right answers, each with its synonyms,
+    wherever they stand.  part: of a test set that is published in parts.  group: the patient or document that several
+    examples share; absent where each stands alone.  gold_spans: what the tags cannot say of the annotations
+    (tasks/gold_spans.py), where the reader has these.  where: the place in the raw files that error messages name; it
+    does not outlive the checks.
     """
 
     id: str
@@ -30,6 +31,8 @@ class Example(TypedDict):
     question: NotRequired[str]
     context: NotRequired[str]
     answers: NotRequired[list[dict[str, Any]]]
+    entries: NotRequired[list[list[str]]]
+    part: NotRequired[str]
     options: NotRequired[list[str]]
     answer: NotRequired[int]
     source: NotRequired[str]

@@ -1,5 +1,7 @@
-"""Questions: answered by a piece of a text (SQuAD, COVID-QA), or by one of several options (MedQA, MedMCQA, MMLU)."""
+"""Questions: answered by a piece of a text (SQuAD, COVID-QA, BioASQ), or by one of several options (MedQA, MedMCQA,
+MMLU)."""
 
+from bioclinical.tasks.corpora.bioasq import YES_NO, BioasqReader
 from bioclinical.tasks.published import Published
 from bioclinical.tasks.readers.choices import ChoiceReader
 from bioclinical.tasks.readers.squad import SquadReader
@@ -14,6 +16,13 @@ MMLU_MEDICAL = (
     "medical_genetics",
     "professional_medicine",
 )
+# The year that BioBERT and BioM report: its training questions, and the golden files of its five batches.
+BIOASQ_TRAINING, BIOASQ_GOLDEN = "training7b.json", tuple(f"7B{batch}_golden.json" for batch in range(1, 6))
+BIOASQ_SITE = (
+    "Register at participants-area.bioasq.org; get training7b.json and Task7BGoldenEnriched (7B1_golden.json to "
+    "7B5_golden.json)"
+)
+BIOASQ_LICENCE = "NLM terms (registration)"
 SQUAD_SITE = "Get both files from rajpurkar.github.io/SQuAD-explorer"
 
 TASKS = [
@@ -43,6 +52,34 @@ TASKS = [
         folder="COVID-QA",
         source="Get COVID-QA.json from the GitHub repository deepset-ai/COVID-QA",
         licence="Apache 2.0",
+    ),
+    Task(
+        name="BioASQ7b-yesno",
+        problem="single_label_classification",
+        reader=BioasqReader("yesno", BIOASQ_TRAINING, BIOASQ_GOLDEN),
+        labels=YES_NO,
+        metric="macro_f1",
+        selection_metric="macro_f1",
+        folder="BioASQ7b",
+        source=BIOASQ_SITE,
+        licence=BIOASQ_LICENCE,
+    ),
+    Task(
+        name="BioASQ7b-factoid",
+        problem="factoid_qa",
+        reader=BioasqReader("factoid", BIOASQ_TRAINING, BIOASQ_GOLDEN),
+        folder="BioASQ7b",
+        source=BIOASQ_SITE,
+        licence=BIOASQ_LICENCE,
+        published=Published(groups=(None, None, 162)),  # 39, 25, 29, 34 and 35 in the batches
+    ),
+    Task(
+        name="BioASQ7b-list",
+        problem="list_qa",
+        reader=BioasqReader("list", BIOASQ_TRAINING, BIOASQ_GOLDEN),
+        folder="BioASQ7b",
+        source=BIOASQ_SITE,
+        licence=BIOASQ_LICENCE,
     ),
     Task(
         name="MedQA",
