@@ -1,5 +1,4 @@
-"""Converts a raw release of one of BLURB's corpora into the files that its task reads, and compares their counts with
-the published ones.
+"""Converts a raw release into the files that its task reads, and compares their counts with the published ones.
 
 python scripts/convert_benchmarks.py HoC-BLURB --release Hallmarks-of-Cancer --ids data_generation
 """
@@ -12,7 +11,7 @@ from bioclinical.tasks.conversion import CONVERTERS
 from bioclinical.tasks.overview import conversion_lines
 from dataloader import TASKS
 
-WITHOUT_IDS = ("JNLPBA", "ChemProt-BLURB")
+WITHOUT_IDS = ("JNLPBA", "ChemProt-BLURB", "MMLU")
 
 
 def main() -> None:

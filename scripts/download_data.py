@@ -5,6 +5,7 @@ python scripts/download_data.py blurb          every public member of a suite, a
 """
 
 import argparse
+import hashlib
 import http.client
 import shutil
 import time
@@ -68,7 +69,7 @@ def main() -> None:
             print(f"{name}: '{folder}' is there already (--overwrite replaces it)")
         elif name in SOURCES or name in FILES or name in RELEASES:
             obtain(name, folder)
-            files = [path for path in folder.iterdir() if path.is_file()]
+            files = [path for path in folder.rglob("*") if path.is_file()]
             print(f"{name}: {len(files)} files, {sum(path.stat().st_size for path in files):,} bytes in '{folder}'")
             if name in RELEASES:
                 print("\n".join(conversion_lines(TASKS, name, Path(args.data_dir))))
@@ -159,10 +160,23 @@ def fetch_files(name: str, source: Files, folder: Path) -> None:
                 f"{source.url + remote.path}: {size:,} bytes with the sha256 {found[:16]}..., expected were "
                 f"{remote.bytes:,} with {remote.sha256[:16]}...; the file was changed, and is not kept"
             )
-        print(f"{name}/{local}: sha256 {found}" + ("" if remote.sha256 else " (no hash is known to compare with)"))
+        if remote.git_sha1 and not git_sha1_of(path).startswith(remote.git_sha1):
+            remove(path)
+            raise UserError(
+                f"{source.url + remote.path}: git's hash of it does not begin with {remote.git_sha1}; the file was "
+                "changed, and is not kept"
+            )
+        is_known = remote.sha256 or remote.git_sha1
+        print(f"{name}/{local}: sha256 {found}" + ("" if is_known else " (no hash is known to compare with)"))
     with atomic_path(folder) as partial:
         shutil.copytree(kept, partial)
     remove(kept)
+
+
+def git_sha1_of(path: Path) -> str:
+    """What `git hash-object` says of a file."""
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
 def fetch(source: Source, folder: Path) -> None:

@@ -132,6 +132,8 @@ def overall_rule(suite: Suite) -> str:
     if suite.overall is None:
         return "this suite has no overall score"
     over = "tasks" if suite.overall == "tasks" else "the kinds of tasks, each kind the mean over its tasks"
+    if len({member.weight for member in suite.members}) > 1:
+        over += ", weighted by their test questions"
     return f"overall: mean over {over}, of complete suites only; its interval is that of means over seeds"
 
 
@@ -237,11 +239,8 @@ def overall_interval(columns: Sequence[Column], scores: Mapping[str, Score], sui
     estimates = {task: score.estimate for task, score in scores.items()}
     if None in estimates.values():
         return NONE
-    if suite.overall == "tasks":
-        found = mean_of(list(estimates.values()))
-    else:
-        kinds = dict.fromkeys(member.kind for member in suite.members)
-        found = mean_of([mean_of([estimates[m.task] for m in suite.members if m.kind == kind]) for kind in kinds])
+    weights = suite.weights()
+    found = mean_of(list(estimates.values()), [weights[task] for task in estimates])
     bounds = found.interval if found.seeds > 1 else found.document_interval
     return interval(columns[0].metric, bounds) + ("" if found.seeds > 1 else " *")
 

@@ -12,11 +12,13 @@ FILE = Path(__file__).with_name("downloads.json")
 @dataclass(frozen=True)
 class RemoteFile:
     """path: below its data set's URL.  bytes, sha256: None where the file was not looked at when this was written; its
-    hash is then printed, and `dataloader.py --check` compares its counts."""
+    hash is then printed, and `dataloader.py --check` compares its counts.  git_sha1: the first digits of git's hash of
+    the file (`git hash-object`), where its publishers' repository gives that."""
 
     path: str
     bytes: int | None = None
     sha256: str | None = None
+    git_sha1: str | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ RELEASES = {
         "DDIextraction_2013.tar.gz",
         BLURB_LISTS,
     ),
+    "MMLU": ("https://people.eecs.berkeley.edu/~hendrycks/data.tar",),
     "ChemProt-BLURB": ("https://biocreative.bioinformatics.udel.edu/media/store/files/2017/ChemProt_Corpus.zip",),
 }
 

@@ -12,18 +12,20 @@ from bioclinical.errors import UserError
 class Member:
     """A task of a suite. kind: its group of tasks.  metric: the suite's score, None for the task's official one.
 
-    folds: of a cross-validated task those that are reported; their median is the score.
+    folds: of a cross-validated task those that are reported; their median is the score.  weight: in a mean over tasks.
     """
 
     task: str
     kind: str
     metric: str | None = None
     folds: tuple[int, ...] = ()
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
 class Suite:
-    """overall: `tasks` is the mean over members, `kinds` the mean over the kinds' means, None where a suite has none.
+    """overall: `tasks` is the mean over members by their weights, `kinds` the mean over the kinds' means, None where a
+    suite has none.
 
     statistic: how seeds become a member's score, as the suite's publishers have it.
     recipe: the one that its publishers, or the holder of a published total, used.
@@ -56,7 +58,8 @@ class Suite:
         if self.overall is None:
             return {}
         if self.overall == "tasks":
-            return dict.fromkeys(self.tasks, 1 / len(self.members))
+            total = sum(member.weight for member in self.members)
+            return {member.task: member.weight / total for member in self.members}
         kinds = [member.kind for member in self.members]
         return {member.task: 1 / len(set(kinds)) / kinds.count(member.kind) for member in self.members}
 
@@ -149,6 +152,22 @@ SUITES = {
                 Member("HoC-abstracts", "documents"),
             ),
             overall="tasks",
+        ),
+        Suite(
+            "medqa-choice",
+            "Medical questions with options: MedQA, MedMCQA and MMLU's medical subjects, weighted by their questions",
+            (
+                Member("MedQA", "choice", weight=1_273),
+                Member("MedMCQA", "choice", weight=4_183),
+                Member("MMLU-medical", "choice", weight=1_099),
+            ),
+            overall="tasks",
+        ),
+        Suite(
+            "bioasq",
+            "BioASQ 7b, exact answers of phase B (five batches pooled)",
+            of_kind("questions", "BioASQ7b-yesno", "BioASQ7b-factoid", "BioASQ7b-list"),
+            overall=None,
         ),
     )
 }  # fmt: skip

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from bioclinical.errors import run_cli
+from bioclinical.tasks.catalogue.questions import MMLU_MEDICAL
 from bioclinical.tasks.downloads import RELEASES, Files, RemoteFile
 from dataloader import get_task
 from scripts import download_data
@@ -199,6 +200,19 @@ def test_another_file_is_not_kept(one_file, run, tmp_path):
     assert not (tmp_path / "raw" / "NCBI-disease").exists()
 
 
+def test_gits_hash_is_compared_where_no_other_is_known(server, run, tmp_path, monkeypatch):
+    server.content = b"hello\n"
+    known = RemoteFile("x", git_sha1="ce013625030b")  # git hash-object of it
+    files = Files(f"http://127.0.0.1:{server.server_port}/", {"train-v2.0.json": known})
+    monkeypatch.setitem(download_data.FILES, "SQuAD2", files)
+    code, out, _ = run("SQuAD2")
+    assert code == 0 and "no hash is known" not in out
+    server.content = b"hallo\n"
+    code, _, error = run("SQuAD2", "--overwrite")
+    assert code == 2 and "does not begin with ce013625030b" in error
+    assert (tmp_path / "raw/SQuAD2/train-v2.0.json").read_bytes() == b"hello\n"
+
+
 def test_a_suite_names_what_must_be_fetched_by_hand(one_file, run, monkeypatch):
     monkeypatch.setattr(download_data, "folders_of", lambda suite: ["NCBI-disease", "MedNLI"])
     code, out, _ = run("blurb")
@@ -245,6 +259,19 @@ def test_a_release_that_does_not_convert_is_not_fetched_again(server, run, tmp_p
         code, _, err = run("JNLPBA")
         assert code == 2 and "holds 'Genia4ERtask1.iob2' 0 times" in err
     assert len(server.requests) == 2 and not (tmp_path / "raw/JNLPBA").exists()
+
+
+def test_mmlus_medical_subjects_are_taken_out_of_its_archive(server, run, tmp_path):
+    files = {
+        f"data/{part}/{subject}_{part}.csv": "What?,a,b,c,d,A\n"
+        for part in ("dev", "val", "test")
+        for subject in (*MMLU_MEDICAL, "astronomy")
+    }
+    server.content = tarred(files)
+    code, out, err = run("MMLU")
+    assert code == 0, err
+    assert "MMLU: 18 files" in out and "examples 6 / 6 / 6 (published: 30 / 123 / 1,099)" in out
+    assert not list((tmp_path / "raw" / "MMLU").rglob("astronomy*"))
 
 
 def test_every_file_has_a_task_that_reads_it():

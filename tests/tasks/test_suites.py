@@ -52,6 +52,15 @@ def test_totals_are_the_published_ones():
     }  # fmt: skip
 
 
+def test_choices_are_weighted_by_their_questions():
+    """As MultiMedQA weighs its parts: the first option everywhere, from each part's own score."""
+    suite = get_suite("medqa-choice")
+    first = {"MedQA": 353 / 1_273, "MedMCQA": 1_348 / 4_183, "MMLU-medical": 235 / 1_099}
+    assert suite.total(first) == pytest.approx((353 + 1_348 + 235) / (1_273 + 4_183 + 1_099))
+    # With PubMedQA's 276 of 500 it is the published 31.3536 %.
+    assert round(100 * (353 + 1_348 + 235 + 276) / 7_055, 4) == 31.3536
+
+
 def test_an_incomplete_suite_has_no_total():
     blurb = get_suite("blurb")
     scores = dict(zip(blurb.tasks, BIOLINKBERT, strict=True))
@@ -63,7 +72,9 @@ def test_an_incomplete_suite_has_no_total():
 
 def test_every_member_is_a_task_with_the_metric_that_the_suite_asks_for():
     sizes = {name: len(suite.members) for name, suite in SUITES.items()}
-    assert sizes == {"bioclinical5": 5, "biolm18": 18, "blue": 10, "blurb": 13, "biom": 13, "modernbert-bio11": 11}
+    assert sizes == {"bioclinical5": 5, "biolm18": 18, "blue": 10, "blurb": 13, "biom": 13, "modernbert-bio11": 11} | {
+        "medqa-choice": 3, "bioasq": 3
+    }  # fmt: skip
     for suite in SUITES.values():
         for member in suite.members:
             task = get_task(member.task)

@@ -109,7 +109,7 @@ TASKS = [
             ),
         ),
         folder="MMLU",
-        source="Get data.tar of people.eecs.berkeley.edu/~hendrycks",
+        source="Get it with scripts/download_data.py MMLU (data.tar of people.eecs.berkeley.edu/~hendrycks)",
         licence="MIT",
         published=Published(examples=(30, 123, 1_099)),
     ),

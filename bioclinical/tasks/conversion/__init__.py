@@ -1,11 +1,11 @@
-"""Raw releases of BLURB's corpora -> the files that its tasks read, with BLURB's lists of ids.
+"""Raw releases -> the files that tasks read; BLURB's corpora with BLURB's lists of ids.
 
 Each converter takes the unpacked release and, where the split is BLURB's, the folder of its lists (`indexing` of
-Microsoft's data_generation.tar.gz), and writes three files. `dataloader.py --check blurb` holds their counts against
-the published ones.
+Microsoft's data_generation.tar.gz), and writes the task's files. `dataloader.py --check` holds their counts
+against the published ones.
 """
 
-from bioclinical.tasks.conversion import chemprot, ddi, ebm_nlp, genia, hoc
+from bioclinical.tasks.conversion import chemprot, ddi, ebm_nlp, genia, hoc, mmlu
 
 # The task's folder -> what writes it.
 CONVERTERS = {
@@ -14,4 +14,5 @@ CONVERTERS = {
     "DDI-BLURB": ddi.convert,
     "ChemProt-BLURB": chemprot.convert,
     "HoC-BLURB": hoc.convert,
+    "MMLU": mmlu.convert,
 }
