@@ -21,6 +21,7 @@ SCRIPTS = (
     "pretraining_resources/train_tokenizer.py", "scripts/run_parallel.py", "scripts/convert_benchmarks.py",
     "scripts/quickstart_report.py", "bioclinical.predict", "bioclinical.results", "bioclinical.score",
     "bioclinical.tiny_models", "bioclinical.doctor", "bioclinical.embed", "bioclinical.export_onnx",
+    "bioclinical.bioasq",
 )  # fmt: skip
 # argv, then what the script does with each of two arguments; prints the exit codes and the heavy modules imported.
 CALL = """

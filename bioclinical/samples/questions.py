@@ -69,14 +69,14 @@ def write_bioasq_year(folder: Path, rng: random.Random) -> None:
     """A training file and five golden batches in BioASQ's own form, all kinds of questions in each."""
     number = 0
     for name, count in (("training7b", 150), *((f"7B{batch}_golden", 12) for batch in range(1, 6))):
-        questions = [bioasq_question(rng, f"{number + i:024x}") for i in range(count)]
+        questions = [bioasq_question(rng, number + i) for i in range(count)]
         number += count
         write_json(folder / f"{name}.json", {"questions": questions})
 
 
-def bioasq_question(rng: random.Random, identity: str) -> dict[str, Any]:
+def bioasq_question(rng: random.Random, number: int) -> dict[str, Any]:
     """A yesno, factoid, list or summary question with two or three snippets, one of which answers it."""
-    kind = rng.choice(("yesno", "factoid", "factoid", "list", "list", "summary"))
+    kind = ("yesno", "factoid", "list", "yesno", "factoid", "summary")[number % 6]
     drugs, reason = rng.sample(DRUGS, 2), rng.choice(REASONS)
     if kind == "yesno":
         answer = rng.choice(("yes", "no"))
@@ -92,7 +92,7 @@ def bioasq_question(rng: random.Random, identity: str) -> dict[str, Any]:
         answer, body, said = None, f"What is known about {drugs[0]}?", f"Much is known about {drugs[0]}."
     texts = [said, *rng.sample(FILLERS, rng.randint(1, 2))]
     rng.shuffle(texts)
-    question = {"id": identity, "type": kind, "body": body, "snippets": [{"text": text} for text in texts]}
+    question = {"id": f"{number:024x}", "type": kind, "body": body, "snippets": [{"text": text} for text in texts]}
     return question | ({} if answer is None else {"exact_answer": answer}) | {"ideal_answer": ["Invented."]}
 
 

@@ -3,7 +3,6 @@
 import json
 import random
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +17,7 @@ from bioclinical.problems.merged_answers import (
     list_answers,
     without_conjunctions,
 )
-from bioclinical.samples.questions import write_squad
+from bioclinical.samples.questions import DRUGS, write_squad
 from bioclinical.tasks.corpora.bioasq import BioasqReader, places
 from bioclinical.tasks.readers.bioasq import read_gold, read_system
 from bioclinical.tasks.readers.squad import SquadReader
@@ -181,7 +180,7 @@ def run_bioasq(monkeypatch, capsys, *arguments):
 
 @pytest.fixture(scope="module")
 def saved(sample, tiny_model, tmp_path_factory):
-    """Kind of question -> (result, saved model); the factoid model starts from one of span answers, kept in `span`."""
+    """Kind of question -> (result, saved model, predictions); the factoid model starts from one of span answers, kept in `span`."""
     import dataloader
     import main
 
@@ -197,11 +196,11 @@ def saved(sample, tiny_model, tmp_path_factory):
         model = folder / "span" if kind == "factoid" else tiny_model("bert")
         data = folder / ("squad" if kind == "span" else "raw")
         command = ["--dataset", dataset, "--model", model, "--data_dir", data, "--output_dir", folder / "outputs"]
-        command += ["--epochs", 2, "--lr", 3e-3, "--max_length", 64, "--save_model", folder / kind]
+        command += ["--epochs", 2, "--lr", 3e-3, "--max_length", 200, "--save_model", folder / kind]
         patch.setattr(sys, "argv", ["main.py", *map(str, command)])
         main.main()
         (path,) = (folder / "outputs" / dataset).glob("*/seed=*_????????.json")
-        found[kind] = (json.loads(path.read_text()), folder / kind)
+        found[kind] = (json.loads(path.read_text()), folder / kind, path.with_suffix(".predictions.jsonl"))
     patch.undo()
     return found
 
@@ -229,11 +228,12 @@ def test_a_submission_scores_what_the_runs_scored_pooled_and_by_batch(saved, sam
 
 
 def test_results_hold_no_text_and_say_what_can_be_reached(saved):
-    result, _ = saved["factoid"]
+    result, _, predictions = saved["factoid"]
     assert result["metrics"]["test"]["reachable"] == 1.0 and result["metric"] == "mrr"
     assert result["metrics"]["baseline"]["mrr"] > 0  # the most frequent answers are right now and then
-    lines = Path(result["path"]).read_text() if "path" in result else json.dumps(result)
-    assert "aspirin" not in lines
+    assert not [drug for drug in DRUGS if drug in predictions.read_text() + json.dumps(result)]
+    lines = [json.loads(line) for line in predictions.open()]
+    assert len(lines) == 20 and all(1 <= len(line["predicted"]) <= 5 for line in lines)
 
 
 def test_the_head_of_span_answers_is_kept(saved, sample, tmp_path, run_main):
