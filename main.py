@@ -6,6 +6,7 @@ python main.py --dataset ChemProt --model answerdotai/ModernBERT-base [--seed 42
 import argparse
 import dataclasses
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from bioclinical.arguments import at_least_zero, fraction, positive
@@ -16,6 +17,7 @@ from bioclinical.finetuning.identity import identify
 from bioclinical.finetuning.saved_model import refuse_unsaved_model
 from bioclinical.finetuning.settings import SEED_SCOPES, Settings
 from bioclinical.problems.losses import LOSSES
+from bioclinical.problems.prompts import FORMS
 from bioclinical.results.store import is_finished, store_label
 from bioclinical.tasks.example import SPLITS
 from bioclinical.tasks.loading import load_task
@@ -41,11 +43,11 @@ def main() -> None:
             f"--loss {settings.loss}: {task.name} is trained by {', '.join(data.problem.losses)} ({task.problem})"
         )
     check_calibration(settings, data)
+    if settings.zero_shot or settings.shots:
+        check_zero_shot(args, settings, data)
     path = None if args.overwrite else finished_run(args, settings, data)
     if path is None:
-        from bioclinical.finetuning.experiment import run  # imports torch and transformers
-
-        path = run(args, settings, data)
+        path = run_of(settings)(args, settings, data)
     else:
         print("this run is finished already (--overwrite repeats it)")
     print(path)
@@ -64,6 +66,30 @@ def check_calibration(settings: Settings, data: TaskData) -> None:
         raise UserError(f"--calibrate: validation is the test fold of {data.task.name}; add --protocol strict")
     if fault := data.problem.calibration_fault(data.splits["validation"], aim, data.task.negative_label):
         raise UserError(f"--calibrate: {data.task.name} {fault}")
+
+
+def run_of(settings: Settings) -> Callable[[argparse.Namespace, Settings, TaskData], Path]:
+    """What makes a result: a training, or a model as it is. Imports torch and transformers."""
+    if settings.zero_shot:
+        from bioclinical.finetuning import zero_shot
+
+        return zero_shot.run
+    from bioclinical.finetuning import experiment
+
+    return experiment.run
+
+
+def check_zero_shot(args: argparse.Namespace, settings: Settings, data: TaskData) -> None:
+    """Raises UserError for what a run without training cannot do."""
+    if not settings.zero_shot:
+        raise UserError(f"--shots {settings.shots} shows examples to a model that is not trained; add --zero_shot")
+    forms = data.problem.zero_shot_forms
+    if settings.zero_shot not in forms:
+        raise UserError(f"--zero_shot is for multiple_choice; {data.task.name} ({data.task.problem}) needs a training")
+    if wrong := settings.of_training or [name for name in ("save_model", "resume") if getattr(args, name)]:
+        raise UserError(f"--zero_shot trains nothing; leave out {', '.join(f'--{name}' for name in wrong)}")
+    if settings.shots > (there := len(data.splits["train"])):
+        raise UserError(f"--shots {settings.shots}: the training split has {there:,} examples here")
 
 
 def finished_run(args: argparse.Namespace, settings: Settings, data: TaskData) -> Path | None:
@@ -172,6 +198,20 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         default=[],
         metavar="NAME=VALUE",
         help="setting of the kind of problem, e.g. doc_stride=64 for questions (docs/questions.md); repeatable",
+    )
+    untrained = parser.add_argument_group("without training")
+    untrained.add_argument(
+        "--zero_shot",
+        nargs="?",
+        const=FORMS[0],
+        choices=FORMS,
+        help="choices by a causal model's likelihoods: of the options' letters (default) or their texts",
+    )
+    untrained.add_argument(
+        "--shots",
+        type=at_least_zero(int),
+        default=default.shots,
+        help="the first N training examples stand, answered, before each question (default: 0)",
     )
     speed = parser.add_argument_group("speed")
     speed.add_argument(

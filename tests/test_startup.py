@@ -22,6 +22,7 @@ SCRIPTS = (
     "scripts/quickstart_report.py", "bioclinical.predict", "bioclinical.results", "bioclinical.score",
     "bioclinical.tiny_models", "bioclinical.doctor", "bioclinical.embed", "bioclinical.export_onnx",
     "bioclinical.bioasq",
+    "bioclinical.perplexity",
 )  # fmt: skip
 # argv, then what the script does with each of two arguments; prints the exit codes and the heavy modules imported.
 CALL = """

@@ -14,6 +14,10 @@ def always_in_identity(default: Any) -> Any:
     return field(default=default, metadata={"always_in_identity": True})
 
 
+# What a run without training can be asked for.
+UNTRAINED = ("zero_shot", "shots", "batch_size", "max_length", "precision", "attn", "limit", "options")
+
+
 @dataclass(frozen=True)
 class Settings:
     """Defaults are the published recipe.
@@ -26,7 +30,8 @@ class Settings:
     that of the next; seed_scope: what the seed decides, `all` that is random, or as published the new `head` alone;
     loss: a name of bioclinical/problems/losses.py; patience: evaluations without a better score after which training
     ends, None for never; calibrate: whether the test is made with a temperature and thresholds chosen on validation;
-    operating_point: what the thresholds are chosen for, None for the best F1.
+    operating_point: what the thresholds are chosen for, None for the best F1; zero_shot: how a causal model is
+    asked without training, None for training; shots: training examples that stand before each question then.
 
     A setting added later has a plain default and is part of a run's identity only where it differs from that, so that
     runs that finished before still count as finished.
@@ -53,6 +58,8 @@ class Settings:
     patience: int | None = None
     calibrate: bool = False
     operating_point: str | None = None
+    zero_shot: str | None = None
+    shots: int = 0
 
     @property
     def training_seed(self) -> int:
@@ -63,6 +70,11 @@ class Settings:
     def aim(self) -> Aim | None:
         """What thresholds are chosen for. Raises UserError for an unreadable one."""
         return Aim.parse(self.operating_point) if self.operating_point else None
+
+    @property
+    def of_training(self) -> list[str]:
+        """The settings of training that are not at their default, which a run without training cannot have."""
+        return [f.name for f in fields(self) if f.name not in UNTRAINED and getattr(self, f.name) != f.default]
 
     def identity(self) -> dict[str, Any]:
         """The settings that name a run: the same ones, hashed, are the same run."""

@@ -12,16 +12,20 @@ from bioclinical.metrics.metric import Predictions, SummableMetric, group_sums
 
 @dataclass(frozen=True, kw_only=True)
 class Accuracy(SummableMetric):
-    """The share of examples that are right; with several labels, right in every one."""
+    """The share of examples that are right; with several labels, right in every one. key: what was predicted."""
 
     name: str = "accuracy"
+    key: str = "predicted"
 
     def tabulate(self, predictions: Predictions) -> tuple[list[str], np.ndarray]:
         """table: (groups, 2), correct and all examples."""
-        return group_sums(predictions, np.array([[p["gold"] == p["predicted"], 1] for p in predictions], dtype=int))
+        return group_sums(predictions, np.array([[p["gold"] == p[self.key], 1] for p in predictions], dtype=int))
 
     def of_sums(self, sums: np.ndarray) -> np.ndarray:
         return ratio(sums[..., 0], sums[..., 1])
+
+    def is_computable(self, predictions: Predictions) -> bool:
+        return all(self.key in prediction for prediction in predictions)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,17 +12,17 @@ import numpy as np
 
 from bioclinical.errors import UserError
 from bioclinical.metrics.calibration import CalibrationError
-from bioclinical.metrics.choice import longest_option
+from bioclinical.metrics.choice import chosen, longest_option
 from bioclinical.metrics.classification import Accuracy
 from bioclinical.metrics.metric import Metric, Prediction
 from bioclinical.problems.calibration import fit_temperature
 from bioclinical.problems.encoding import EXAMPLE_INDEX, Coder, EncodedSplit, Feature
 from bioclinical.problems.operating_point import ABSTAINED, Aim, Calibration, OperatingPoint
 from bioclinical.problems.problem import Answer, Problem, identity
+from bioclinical.problems.prompts import FORMS, LETTERS, Prompt, prompts_of
 from bioclinical.problems.single_label import probabilities, rounded
 from bioclinical.tasks.example import Example
 
-LETTERS = "ABCDEFGHIJ"
 OPTION_MASK = "option_mask"
 
 
@@ -35,6 +35,7 @@ class MultipleChoice(Problem):
     selection_metric = "accuracy"
     has_labels = False
     can_abstain = True
+    zero_shot_forms = FORMS
 
     def fault(self, example: Example, labels: tuple[str, ...]) -> str | None:
         count = len(example["options"])
@@ -119,6 +120,24 @@ class MultipleChoice(Problem):
         given = answer["probabilities"]
         return answer | {"answer": ABSTAINED} if given and given[answer["answer"]] < below else answer
 
+    # --- Without training ---------------------------------------------------------------------------------------------
+
+    def prompts(self, shown: Sequence[Example], examples: Sequence[Example], form: str) -> list[Prompt]:
+        return prompts_of(examples, shown, form)
+
+    def chosen_answers(
+        self, examples: Sequence[Example], prompts: Sequence[Prompt], likelihoods: Sequence[Sequence[float]]
+    ) -> list[Prediction]:
+        """`predicted` is the likeliest answer; `predicted_norm` and `predicted_bytes` the likeliest per character and
+        per byte of it, as lm-evaluation-harness defines acc, acc_norm and acc_bytes."""
+        predictions = []
+        for example, prompt, values in zip(examples, prompts, likelihoods):
+            best = chosen(values, prompt.answers)
+            others = {f"predicted_{name}": LETTERS[best[f"acc_{name}"]] for name in ("norm", "bytes")}
+            shares = {"probabilities": rounded(probabilities(np.asarray(values)))}
+            predictions.append(lettered(example, best["acc"]) | others | shares)
+        return predictions
+
     # --- Outputs ------------------------------------------------------------------------------------------------------
 
     def predictions(self, coder: Coder, split: EncodedSplit, outputs: Sequence[Any]) -> list[Prediction]:
@@ -141,7 +160,8 @@ class MultipleChoice(Problem):
         return {"longest option": [lettered(example, longest_option(example["options"])) for example in test]}
 
     def all_metrics(self, labels: tuple[str, ...], negative_label: str | None) -> list[Metric]:
-        return [Accuracy(), CalibrationError()]
+        normed = [Accuracy(name=f"acc_{name}", key=f"predicted_{name}") for name in ("norm", "bytes")]
+        return [Accuracy(), *normed, CalibrationError()]
 
     def details(self, predictions: Sequence[Prediction], labels: tuple[str, ...]) -> dict[str, Any]:
         """What a constant letter and the longest option would score."""

@@ -32,7 +32,8 @@ class Problem(ABC):
     of --loss that it can be trained with.  finds_spans: its answers hold `entities` of the text, which can be redacted.
     options_class: a frozen dataclass of its own settings.  most_thresholds: how many labels may have one at an
     operating point, None for any number.  can_abstain: answers have probabilities.
-    baseline_name: what tables call the trivial baseline.
+    baseline_name: what tables call the trivial baseline.  zero_shot_forms: how a causal model can be asked without
+    training; none where it cannot.
     """
 
     name: ClassVar[str]
@@ -48,6 +49,7 @@ class Problem(ABC):
     most_thresholds: ClassVar[int | None] = 0
     can_abstain: ClassVar[bool] = False
     baseline_name: ClassVar[str] = "majority baseline"
+    zero_shot_forms: ClassVar[tuple[str, ...]] = ()
 
     # --- Examples -----------------------------------------------------------------------------------------------------
 
@@ -152,6 +154,19 @@ class Problem(ABC):
     @abstractmethod
     def collator(self, coder: Coder) -> Any:
         """What makes a batch of rows."""
+
+    # --- Without training ---------------------------------------------------------------------------------------------
+
+    def prompts(self, shown: Sequence[Example], examples: Sequence[Example], form: str) -> list[Any]:
+        """What a causal model goes on with, for each example, and the texts that it may say. shown: answered examples
+        that stand before.  form: of `zero_shot_forms`."""
+        raise NotImplementedError
+
+    def chosen_answers(
+        self, examples: Sequence[Example], prompts: Sequence[Any], likelihoods: Sequence[Sequence[float]]
+    ) -> list[Prediction]:
+        """A prediction for each example, from the log-likelihood of each text of its prompt."""
+        raise NotImplementedError
 
     # --- Outputs ------------------------------------------------------------------------------------------------------
 

@@ -45,6 +45,8 @@ def shortest_endings(paths: list[str]) -> list[str]:
 
 def described_settings(config: dict[str, Any]) -> str:
     """The settings that users vary most, and those that differ from the published recipe."""
+    if config.get("zero_shot"):
+        return f"zero_shot={config['zero_shot']} shots={config.get('shots', 0)} length={config['max_length']}"
     shown = f"lr={config['lr']:g} epochs={config['epochs']} batch={config['batch_size']} length={config['max_length']}"
     for name, default in asdict(Settings()).items():
         value = config.get(name, default)
