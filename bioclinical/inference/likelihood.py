@@ -35,7 +35,9 @@ class Request:
 def split_text(tokenizer: PreTrainedTokenizerBase, context: str, wanted: str) -> Request:
     """A context and what follows it as ids: the wanted tokens are those of the whole text that the context alone does
     not have, as in lm-evaluation-harness. No special tokens."""
-    whole, before = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in (context + wanted, context))
+    whole, before = (
+        tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] for text in (context + wanted, context)
+    )
     return Request(tuple(whole[: len(before)]), tuple(whole[len(before) :]))
 
 

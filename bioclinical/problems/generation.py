@@ -111,7 +111,6 @@ class Generation(Problem):
     def collator(self, coder: Coder) -> Any:
         from transformers import DataCollatorForSeq2Seq
 
-        coder.tokenizer.padding_side = "right"  # positions are counted from a row's first column
         collate = DataCollatorForSeq2Seq(coder.tokenizer, label_pad_token_id=IGNORED_LABEL)
         return lambda rows: {name: values for name, values in collate(rows).items() if values is not None}
 

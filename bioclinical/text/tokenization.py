@@ -70,17 +70,18 @@ def add_prefix_space(tokenizer: PreTrainedTokenizerFast, name: str | Path) -> No
 
 
 def require_padding(tokenizer: PreTrainedTokenizerFast, name: str | Path) -> None:
-    """Lets a causal model's tokenizer without a padding token pad with its end-of-text token, and says so.
+    """Makes a tokenizer pad on the right; a causal model's without a padding token with its end-of-text token, which is
+    said.
 
     Nothing is added to the vocabulary; padding is masked and, for a classifier, the last token before it is read.
     Raises UserError where there is no such token either.
     """
+    tokenizer.padding_side = "right"  # GPT-2 counts positions from a row's first column; who writes turns rows around
     if tokenizer.pad_token is not None:
         return
     if tokenizer.eos_token is None:
         raise UserError(f"the tokenizer of '{name}' has no padding token and no end-of-text token to pad batches with")
     tokenizer.pad_token = tokenizer.eos_token
-    tokenizer.padding_side = "right"
     print(f"padding: {tokenizer.eos_token}, the end of a text; '{name}' has no token for it, and none is added")
 
 
