@@ -1,12 +1,14 @@
-"""The folder format of sentence-transformers: what such a folder says of how its vectors are made."""
+"""The folder format of sentence-transformers: what such a folder says of how its vectors are made, and saying it."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bioclinical.encoders.stored import read_object
 from bioclinical.errors import UserError
 
+POOLING_FOLDER = "1_Pooling"
 COMPUTED_HERE = ("Transformer", "Pooling", "Normalize")
 # Before sentence-transformers 5.6 a pooling was named by a key of its own that is true.
 OLDER_KEYS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_max_tokens": "max"}
@@ -41,6 +43,21 @@ class SentenceFormat:
         limit = (read_object(folder / "sentence_bert_config.json") or {}).get("max_seq_length")
         pooling = stated_pooling(paths["Pooling"]) if "Pooling" in paths else None
         return cls(pooling, "Normalize" in paths, limit if isinstance(limit, int) else None)
+
+
+def sentence_files(pooling: str, hidden_size: int, max_length: int) -> dict[str, Any]:
+    """The JSON files, by path, that make a folder in Hugging Face layout one of sentence-transformers (2.x and later)."""
+    paths = {"Transformer": "", "Pooling": POOLING_FOLDER}
+    modules = [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (kind, path) in enumerate(paths.items())
+    ]
+    modes = {key: name == pooling for key, name in OLDER_KEYS.items()}
+    return {
+        "modules.json": modules,
+        f"{POOLING_FOLDER}/config.json": {"word_embedding_dimension": hidden_size} | modes,
+        "sentence_bert_config.json": {"max_seq_length": max_length, "do_lower_case": False},
+    }
 
 
 def stated_pooling(folder: Path) -> str:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bioclinical import problems
+from bioclinical.encoders.sentence_format import POOLING_FOLDER
 from bioclinical.errors import UserError
-from bioclinical.files import atomic_path, remove
+from bioclinical.files import atomic_path, remove, write_json
 
 FILE_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja", ".md")
 KEY = "bioclinical"  # in config.json
@@ -76,6 +78,10 @@ def save_model(model: Any, tokenizer: Any, facts: TrainedFacts, folder: Path) ->
     with atomic_path(folder) as partial:
         model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
+        if facts.problem is not None and facts.max_length is not None:
+            beside = problems.get(facts.problem).files_beside(model.config, facts.max_length, facts.options)
+            for name, content in beside.items():
+                write_json(partial / name, content)
 
 
 def check_target(folder: Path, model: Path, overwrite: bool) -> None:
@@ -101,4 +107,5 @@ def refuse_unsaved_model(folder: str | None) -> None:
 def is_saved_model(folder: Path) -> bool:
     """Whether a folder holds a model with its tokenizer and nothing else."""
     files = list(folder.iterdir()) if folder.is_dir() else []
-    return (folder / "config.json").is_file() and all(f.is_file() and f.suffix in FILE_SUFFIXES for f in files)
+    known = [f.name == POOLING_FOLDER if f.is_dir() else f.suffix in FILE_SUFFIXES for f in files]
+    return (folder / "config.json").is_file() and all(known)

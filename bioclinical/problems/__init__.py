@@ -10,6 +10,7 @@ from bioclinical.problems.regression import Regression
 from bioclinical.problems.single_label import SingleLabel
 from bioclinical.problems.span_answer import SpanAnswer
 from bioclinical.problems.tagging import Tagging
+from bioclinical.problems.vector_pairs import VectorPairs
 
 KINDS: tuple[Problem, ...] = (
     SingleLabel(),
@@ -21,6 +22,7 @@ KINDS: tuple[Problem, ...] = (
     ListAnswers(),
     MultipleChoice(),
     Generation(),
+    VectorPairs(),
 )
 PROBLEMS: dict[str, Problem] = {problem.name: problem for problem in KINDS}
 

@@ -133,6 +133,10 @@ class Problem(ABC):
         """The loaded model as this problem uses it. Raises UserError where it cannot do what the options ask."""
         return model
 
+    def files_beside(self, config: Any, max_length: int, options: dict[str, Any]) -> dict[str, Any]:
+        """JSON files of a saved model, by path in its folder, by which other programs know what it is for."""
+        return {}
+
     @abstractmethod
     def encode(self, coder: Coder, examples: Sequence[Example]) -> EncodedSplit:
         """The rows of the examples, as trained on and published: what is longer than the context is cut.

@@ -1,5 +1,7 @@
 """Two texts: entailment, similarity, questions about an abstract."""
 
+from dataclasses import replace
+
 from bioclinical.tasks.corpora import pubmedqa, rqe
 from bioclinical.tasks.published import Published
 from bioclinical.tasks.readers.delimited import DelimitedReader
@@ -119,3 +121,7 @@ TASKS = [
         ),
     ),
 ]  # fmt: skip
+# The same pairs for training an encoder whose vectors are compared, without a head (docs/vectors.md).
+TASKS += [
+    replace(task, name=f"{task.name}-vectors", problem="vector_pairs") for task in TASKS if task.problem == "regression"
+]
