@@ -46,7 +46,7 @@ class SentenceFormat:
 
 
 def sentence_files(pooling: str, hidden_size: int, max_length: int) -> dict[str, Any]:
-    """The JSON files, by path, that make a folder in Hugging Face layout one of sentence-transformers (2.x and later)."""
+    """The JSON files, by path, that make a folder in Hugging Face layout one of sentence-transformers (2.x on)."""
     paths = {"Transformer": "", "Pooling": POOLING_FOLDER}
     modules = [
         {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
