@@ -35,7 +35,7 @@ def run_until_killed(recipe: Recipe, micro_batch: int) -> None:
 
 
 def fork(function: Callable[..., None], *arguments: object) -> BaseProcess:
-    process = multiprocessing.get_context("fork").Process(target=function, args=arguments, daemon=True)
+    process = multiprocessing.get_context("fork").Process(target=function, args=arguments)
     process.start()
     return process
 
@@ -58,6 +58,13 @@ def run_all(recipes: Sequence[Recipe], environment: dict[str, str]) -> None:
     begin_anew()
     for recipe in recipes:
         run(recipe)
+
+
+def run_in_session(recipe: Recipe) -> None:
+    """In the forked process: a run whose workers are a group with it, which can be signalled together."""
+    os.setsid()
+    begin_anew()
+    run(recipe)
 
 
 def run_and_die(recipe: Recipe, micro_batch: int) -> None:

@@ -5,15 +5,13 @@ import os
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 import torch
-from pretraining_setup import CONFIGS, write_mds
-from repository import ROOT
+from forked_runs import fork, run_in_session
+from pretraining_setup import write_mds
 
 from bioclinical.checkpoints.found import newest_whole
 from bioclinical.checkpoints.read import load_checkpoint
@@ -216,21 +214,15 @@ def test_batches_on_other_numbers_of_gpus(tiny_config):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_sigterm_saves_and_ends_well(overrides, tmp_path):
-    arguments = as_arguments({**overrides, "max_duration": "100000ba", "save_interval": "50000ba",
-                              "run_name": "stopped", "save_folder": tmp_path / "stopped",
-                              "train_loader.num_workers": 2})  # fmt: skip
-    process = subprocess.Popen(
-        [sys.executable, "main.py", str(CONFIGS / "smoke" / "phase1.yaml"), *arguments], text=True,
-        cwd=ROOT / "pretraining_resources", stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"},
-        start_new_session=True,
-    )  # fmt: skip
+def test_sigterm_saves_and_ends_well(tiny_config, tmp_path, capfd):
+    recipe = tiny_config("stopped", max_duration="100000ba", save_interval="50000ba", **{"train_loader.num_workers": 2})
+    process = fork(run_in_session, recipe)
     metrics = tmp_path / "stopped" / "metrics.jsonl"
     deadline = time.monotonic() + 120
     while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
-        time.sleep(0.2)
+        time.sleep(0.05)
     os.killpg(process.pid, signal.SIGTERM)  # as batch systems do: the workers get it, too
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == 0 and "stopped by SIGTERM after batch" in out
+    process.join(60)
+    assert process.exitcode == 0 and "stopped by SIGTERM after batch" in capfd.readouterr().out
     (path,) = (tmp_path / "stopped").glob("ep*")
     assert f"-ba{read_metrics(metrics.parent)[-1]['batch']}-" in path.name
