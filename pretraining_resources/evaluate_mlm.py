@@ -39,11 +39,13 @@ def parse_args() -> argparse.Namespace:
     texts.add_argument("--words", type=int, default=128, help="of a passage at most (default: 128)")
     texts.add_argument("--hidden_share", type=float, default=0.15, help="of the words, from masked models (0.15)")
     texts.add_argument("--pseudo", action="store_true", help="also token by token: a pass for every token")
+    texts.add_argument("--causal", action="store_true", help="also token after token, where an encoder has that form")
     args = parser.parse_intermixed_args()
     if (args.config is None) == (args.texts is None):
         raise UserError("give either a recipe (configs/.../*.yaml) or --texts FILE to measure models on")
-    if args.pseudo and not args.texts:
-        raise UserError("--pseudo has no effect without --texts FILE; give both")
+    for name in ("pseudo", "causal"):
+        if getattr(args, name) and not args.texts:
+            raise UserError(f"--{name} has no effect without --texts FILE; give both")
     for name, fits, allowed in (
         ("documents", args.documents is None or args.documents > 0, "1 or more"),
         ("words", args.words > 0, "1 or more"),
@@ -89,10 +91,11 @@ def scores_on_texts(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     compute, scores = choose_compute(None, "fp32", "auto"), {}
     for model in args.models:
         scorer = Scorer(model, passages, compute)
-        if args.pseudo and PSEUDO in scorer.measures(True):
+        measures = scorer.measures(args.pseudo, args.causal)
+        if PSEUDO in measures:
             times = scorer.passes(PSEUDO) / len(passages)
             print(f"pseudo, '{model}': {scorer.passes(PSEUDO):,} passes, {times:,.0f} times the work of hidden words")
-        scores[model] = [scorer.score(measure) for measure in scorer.measures(args.pseudo)]
+        scores[model] = [scorer.score(measure) for measure in measures]
     print("bits/byte  nats/token  perplexity     tokens       bytes    kept  measure       model")
     for model, several in scores.items():
         for one in several:

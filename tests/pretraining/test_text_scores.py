@@ -94,7 +94,7 @@ def test_hidden_words_and_token_by_token_are_hugging_faces_figures(family, tiny_
 
 def test_causal_models_predict_every_byte(causal, notes):
     passages = passages_of(notes[:3], 12, 0.3)
-    (measure,) = (scorer := Scorer(str(causal), passages, Compute())).measures(pseudo=True)
+    (measure,) = (scorer := Scorer(str(causal), passages, Compute())).measures(pseudo=True, causal=False)
     score = scorer.score(measure)
     model, tokenizer, nats = AutoModelForCausalLM.from_pretrained(causal).eval(), load_tokenizer(causal), 0.0
     for passage in passages:
@@ -117,14 +117,17 @@ def test_the_table(tiny_model, causal, notes, tmp_path, monkeypatch, capsys):
     pd.DataFrame({"notes": notes[:4]}).to_csv(tmp_path / "notes.csv", index=False)
     models = [str(tiny_model(family)) for family in ("modernbert", "roberta")] + [str(causal)]
     script = str(ROOT / "pretraining_resources" / "evaluate_mlm.py")
-    monkeypatch.setattr(sys, "argv", [script, "--texts", str(tmp_path / "notes.csv"), "--words", "10", "--pseudo", "--documents", "3",
+    monkeypatch.setattr(sys, "argv", [script, "--texts", str(tmp_path / "notes.csv"), "--words", "10", "--pseudo", "--causal", "--documents", "3",
                                       "--output", str(tmp_path / "scores.json"), "--models", *models])  # fmt: skip
     runpy.run_path(script, run_name="__main__")
     out = capsys.readouterr().out
-    assert "passes, " in out and out.count(HIDDEN_WORDS + " ") == 2 and out.count(CAUSAL + " ") == 1
+    assert "passes, " in out and out.count(HIDDEN_WORDS + " ") == 2 and out.count(CAUSAL + " ") == 2
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores[models[0]][HIDDEN_WORDS]["bytes"] == scores[models[1]][HIDDEN_WORDS]["bytes"]
-    assert scores[models[0]][PSEUDO]["bytes"] == scores[models[2]][CAUSAL]["bytes"]
+    assert (
+        scores[models[0]][PSEUDO]["bytes"] == scores[models[2]][CAUSAL]["bytes"] == scores[models[0]][CAUSAL]["bytes"]
+    )
+    assert list(scores[models[1]]) == [HIDDEN_WORDS, PSEUDO]  # RoBERTa has no causal form here
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

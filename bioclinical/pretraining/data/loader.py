@@ -43,7 +43,7 @@ class PackedLoader:
 
     def __init__(
         self, reader: RowReader, new_packer: Callable[[], Packer], rank: int, world: int, *, endless: bool,
-        workers: Workers = Workers(),
+        workers: Workers = Workers(), in_step: bool = False,
     ):  # fmt: skip
         self.reader = reader
         self.new_packer = new_packer
@@ -51,6 +51,7 @@ class PackedLoader:
         self.world = world
         self.endless = endless
         self.workers = workers
+        self.in_step = in_step
         self.restart(State(), epoch_closed=False)
 
     def restart(self, state: State, epoch_closed: bool) -> None:
@@ -96,7 +97,7 @@ class PackedLoader:
         while True:
             rows, last = packer.next_batch()
             self.positions.append((copy.deepcopy(packer.state), last))
-            yield share_of(rows, self.rank, self.world)
+            yield share_of(rows, self.rank, self.world, self.in_step)
             if last and not self.endless:
                 return
 

@@ -56,10 +56,10 @@ class Batch(TypedDict):
 
 @dataclass(frozen=True)
 class Share:
-    """What one process computes of a batch. A process without documents repeats one of another's, silently."""
+    """What one process computes of a batch. silent: its last so many rows repeat documents of others, not to count."""
 
     rows: list[list[Unit]]
-    silent: bool = False
+    silent: int = 0
 
 
 class RowReader(Dataset):
@@ -71,10 +71,11 @@ class RowReader(Dataset):
 
     def __getitem__(self, share: Share) -> Batch | UserError:
         try:
-            rows = [self.read_row(row, share.silent) for row in share.rows]
+            own = len(share.rows) - share.silent
+            rows = [self.read_row(row, silent=number >= own) for number, row in enumerate(share.rows)]
         except UserError as error:
             return error
-        if not share.silent and not any(row["loss_weight"] for row in rows):
+        if own and not any(row["loss_weight"] for row in rows):
             rows[0]["loss_weight"] = 1  # nothing to predict: a loss of zero, which must not be divided by zero
         return {"rows": rows}
 
@@ -109,9 +110,14 @@ class RowReader(Dataset):
         }
 
 
-def share_of(rows: list[list[Unit]], rank: int, world: int) -> Share:
-    """The rows rank, rank + world, ... without the empty ones."""
+def share_of(rows: list[list[Unit]], rank: int, world: int, in_step: bool = False) -> Share:
+    """The rows rank, rank + world, ... without the empty ones; at least one, if silent.
+
+    in_step: as many for every process, because they gather each other's weights row by row.
+    """
+    counts = [sum(1 for row in rows[one::world] if row) for one in range(world)]
     own = [row for row in rows[rank::world] if row]
-    if own:
+    silent = max(1, max(counts) if in_step else 0) - len(own)
+    if silent <= 0:
         return Share(own)
-    return Share([[next(unit for row in rows for unit in row)]], silent=True)
+    return Share([*own, *[[next(unit for row in rows for unit in row)]] * silent], silent)

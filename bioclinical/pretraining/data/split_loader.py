@@ -73,6 +73,7 @@ def build_loader(
         position.world,
         endless=is_training,
         workers=workers,
+        in_step=recipe.fsdp_config is not None,
     )
     padded_row = geometry.capacity if section.sequence_packing else None
     spec = data_spec(loader, is_training and recipe.count_padding_tokens, padded_row)

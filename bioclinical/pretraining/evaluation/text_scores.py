@@ -82,11 +82,12 @@ class Scorer:
         if limit is not None and longest > limit:
             raise UserError(f"'{source}' takes {limit:,} tokens, a passage has up to {longest:,}; lower --words")
 
-    def measures(self, pseudo: bool) -> list[str]:
-        """What is measured of this model."""
+    def measures(self, pseudo: bool, causal: bool) -> list[str]:
+        """What can be measured of this model: pseudo and, of an encoder, causal only where asked for."""
         if self.architecture.is_causal:
             return [CAUSAL]
-        return [HIDDEN_WORDS, PSEUDO] if pseudo else [HIDDEN_WORDS]
+        also_causal = [CAUSAL] if causal and self.architecture.has_causal_form else []
+        return [HIDDEN_WORDS, *([PSEUDO] if pseudo else []), *also_causal]
 
     def score(self, measure: str) -> TextScore:
         """Raises RunFailed where a figure is not finite."""
@@ -99,7 +100,7 @@ class Scorer:
                 questions = (continued(one, self.begin_id()) for one in self.encoded)
             else:
                 questions = (question for one in self.encoded for question in token_by_token(one, self.mask_id()))
-        tokens, nats = self.cross_entropy(questions, self.passes(measure))
+        tokens, nats = self.cross_entropy(questions, self.passes(measure), measure == CAUSAL)
         if not math.isfinite(nats):
             raise RunFailed(f"'{self.source}': its predictions are not finite numbers; take an earlier checkpoint")
         return TextScore(measure, tokens, size, nats, self.kept)
@@ -123,7 +124,7 @@ class Scorer:
         return known[0]
 
     @torch.inference_mode()
-    def cross_entropy(self, questions: Iterable[Question], total: int) -> tuple[int, float]:
+    def cross_entropy(self, questions: Iterable[Question], total: int, causal: bool) -> tuple[int, float]:
         """Predicted tokens and the sum of their cross-entropies in nats."""
         tokens, nats = 0, 0.0
         with tqdm(total=total, desc=self.source, unit=" passages", disable=None) as bar:
@@ -132,7 +133,7 @@ class Scorer:
                 lengths = [len(one.ids) for one in batch]
                 row = {"input_ids": ids, "cu_seqlens": bounds, "lengths": lengths, "max_seqlen": max(lengths)}
                 asked = labels != IGNORED_LABEL
-                hidden = self.architecture.encode(self.model, row)[asked]
+                hidden = self.architecture.encode(self.model, row, causal)[asked]
                 logits = self.architecture.vocabulary_logits(self.model, hidden).float()
                 nats += float(F.cross_entropy(logits, labels[asked], reduction="sum").double())
                 tokens += int(asked.sum())

@@ -436,6 +436,14 @@ ALGORITHMS = {"gradient_clipping": GradientClipping}
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fsdp:
+    """Every process holds a share of the weights, gradients and moments (gpt2). Checkpoints are whole all the same."""
+
+    sharding_strategy: str = fixed("FULL_SHARD")
+    state_dict_type: str = fixed("full")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     data_local: str | None = anchor()
     data_remote: str | None = anchor()
@@ -483,7 +491,7 @@ class Recipe:
     reset_time: bool = key(False)
     restart_override: bool = key(False)
     trust_checkpoint: bool = key(False)
-    fsdp_config: dict | None = fixed(None)
+    fsdp_config: Fsdp | None = key(None)
     compile_config: dict | None = fixed(None)
     init_from_checkpoint: dict | None = fixed(None)
     n_gpus: int | None = unused("counted at run time")

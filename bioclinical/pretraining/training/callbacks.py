@@ -17,6 +17,7 @@ from bioclinical.pretraining.architectures import Architecture
 from bioclinical.pretraining.objectives import Objective
 from bioclinical.pretraining.recipe.schema import Recipe
 from bioclinical.pretraining.training.composer_model import total_of
+from bioclinical.pretraining.training.sharding import whole
 
 COMPOSERS = {
     "speed_monitor": SpeedMonitor,
@@ -42,7 +43,7 @@ class GradientGuard(Callback):
         self.losses.append((total_of(state.loss).detach(), row["documents"]))
 
     def after_train_batch(self, state: State, logger: Logger) -> None:
-        norm = get_total_norm([one.grad for one in state.model.parameters() if one.grad is not None])
+        norm = whole(get_total_norm([one.grad for one in state.model.parameters() if one.grad is not None]))
         losses, self.losses = self.losses, []
         *values, norm = torch.stack([*(loss.float() for loss, _ in losses), norm.float()]).tolist()
         if state.precision != Precision.AMP_FP16 and not all(map(math.isfinite, (*values, norm))):

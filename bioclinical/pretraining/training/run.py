@@ -33,6 +33,7 @@ from bioclinical.pretraining.training.freezing import freeze_layers
 from bioclinical.pretraining.training.optimizer import build_optimizer
 from bioclinical.pretraining.training.progress import RunLog
 from bioclinical.pretraining.training.schedules import build_schedule
+from bioclinical.pretraining.training.sharding import expect_shardable, shard
 from bioclinical.text.tokenization import load_tokenizer
 
 LOGGERS = {"wandb": WandBLogger, "tensorboard": TensorboardLogger, "file_logger": FileLogger}
@@ -62,6 +63,8 @@ def build(recipe: Recipe) -> Parts:
     loaders = [loader for loader in (recipe.train_loader, recipe.eval_loader) if loader]
     longest = max(loader.dataset.max_seq_len for loader in loaders)
     architecture = build_architecture(recipe.model, longest, tokenizer, compute)
+    if recipe.fsdp_config:
+        expect_shardable(recipe, architecture)
     objective = build_objective(recipe, architecture, tokenizer)
     model = TrainedModel(objective, objective.networks(recipe.seed))
     notes = [f"attention: {architecture.attention}"]
@@ -125,6 +128,8 @@ def run(recipe: Recipe) -> None:
         notes, clock = start_from(recipe, parts.architecture, parts.model, parts.optimizer)
         for note in notes:
             say(note)
+    if recipe.fsdp_config and dist.get_world_size() > 1:
+        shard(parts.model, parts.optimizer, parts.architecture, parts.compute, recipe.precision)
     if dist.get_global_rank() == 0:
         make_folder(folder)
         write_text(folder / "config.yaml", recipe_text(recipe))
