@@ -12,15 +12,25 @@ from typing import Any
 import numpy as np
 import torch
 from numpy._core.multiarray import _reconstruct, scalar
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.torch_version import TorchVersion
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    ElectraForPreTraining,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 
 from bioclinical.checkpoints.found import is_whole
 from bioclinical.checkpoints.names import MAIN, flexbert_name, own_name
 from bioclinical.errors import UserError, first_line
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
+DISCRIMINATORS = ("ElectraForPreTraining", "ModernBertForReplacedTokens")
+GENERATOR_ENDING = "-generator"  # of the folder beside a discriminator's
 Content = dict[str, Any]  # of a .pt file: state (model, optimizers, timestamp, callbacks ...) and rng
 
 
@@ -161,19 +171,38 @@ def optimizer_state(
 
 
 def load_pretrained(name: str) -> Checkpoint:
-    """The weights of a Hugging Face folder or hub id."""
+    """The weights of a Hugging Face folder or hub id; with an exported discriminator also those of the generator beside
+    it (NAME-generator).
+    """
     try:
         config = AutoConfig.from_pretrained(name)
-        auto_class = (
-            AutoModelForMaskedLM if type(config) in AutoModelForMaskedLM._model_mapping else AutoModelForCausalLM
-        )
-        model = auto_class.from_pretrained(name, torch_dtype=torch.float32)
+        networks = {MAIN: pretrained_weights(name, config)}
+        generator = Path(f"{name}{GENERATOR_ENDING}")
+        if is_discriminator(config) and generator.is_dir():
+            networks["generator"] = pretrained_weights(str(generator), AutoConfig.from_pretrained(generator))
     except Exception as error:  # the hub client and safetensors each raise classes of their own
         raise UserError(
             f"load_path: '{name}' is neither a .pt file nor a language model that transformers can load "
             f"({first_line(error)})"
         ) from error
-    return Checkpoint({MAIN: model.state_dict()}, hf_config=model.config.to_dict())
+    return Checkpoint(networks, hf_config=config.to_dict())
+
+
+def is_discriminator(config: PretrainedConfig) -> bool:
+    """Whether a folder holds the network that tells replaced tokens."""
+    return (config.architectures or [""])[0] in DISCRIMINATORS
+
+
+def pretrained_weights(name: str, config: PretrainedConfig) -> dict[str, Tensor]:
+    """The tensors of a folder or id as its own kind of network names them, in fp32."""
+    if is_discriminator(config) and config.model_type != "electra":
+        return load_file(Path(name) / "model.safetensors")  # a class of this project
+    if is_discriminator(config):
+        auto_class = ElectraForPreTraining
+    else:
+        is_masked = type(config) in AutoModelForMaskedLM._model_mapping
+        auto_class = AutoModelForMaskedLM if is_masked else AutoModelForCausalLM
+    return auto_class.from_pretrained(name, torch_dtype=torch.float32).state_dict()
 
 
 def load_weights(model: PreTrainedModel, weights: Mapping[str, Tensor], source: str) -> None:

@@ -20,6 +20,19 @@ def matrix_weights(module: nn.Module) -> int:
     return sum(part.weight.numel() for part in module.modules() if isinstance(part, nn.Linear))
 
 
+def forward_flops(
+    config: PretrainedConfig,
+    weights: int,
+    lengths: np.ndarray,
+    head: int = 0,
+    predicted: int = 0,
+    is_causal: bool = False,
+) -> float:
+    """For documents of these lengths: `weights` of the layers' matrices, and `head` for `predicted` tokens only."""
+    dense = 2.0 * (weights * float(lengths.sum()) + head * predicted)
+    return dense + attention_flops(config, lengths, is_causal)
+
+
 def attention_flops(config: PretrainedConfig, lengths: np.ndarray, is_causal: bool = False) -> float:
     """Of all layers, for documents of these lengths in tokens."""
     lengths, layers = lengths.astype(float), config.num_hidden_layers

@@ -3,16 +3,16 @@
 import numpy as np
 from transformers import PreTrainedModel
 
-from bioclinical.modeling.flops import COUNTED, attention_flops, matrix_weights
+from bioclinical.modeling import flops
 
 
-def forward_flops(encoder: PreTrainedModel, lengths: np.ndarray) -> float | None:
+def encoder_flops(encoder: PreTrainedModel, lengths: np.ndarray) -> float | None:
     """Of an encoder for documents of these lengths; a pooler, which sees one token, does not count.
 
     None for a family that the formula does not describe.
     """
-    if encoder.config.model_type not in COUNTED:
+    if encoder.config.model_type not in flops.COUNTED:
         return None
     pooler = getattr(encoder, "pooler", None)
-    weights = matrix_weights(encoder) - (matrix_weights(pooler) if pooler else 0)
-    return 2.0 * weights * float(lengths.sum()) + attention_flops(encoder.config, lengths)
+    weights = flops.matrix_weights(encoder) - (flops.matrix_weights(pooler) if pooler else 0)
+    return flops.forward_flops(encoder.config, weights, lengths)

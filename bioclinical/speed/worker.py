@@ -22,7 +22,7 @@ from bioclinical.runtime.choice import Choice
 from bioclinical.runtime.machine import peak_memory_bytes, reset_peak_memory
 from bioclinical.runtime.provenance import peak_flops
 from bioclinical.speed.batch_size import free_memory_bytes, is_out_of_memory, largest_that_fits, largest_worthwhile
-from bioclinical.speed.flops import forward_flops
+from bioclinical.speed.flops import encoder_flops
 from bioclinical.speed.job import Job
 from bioclinical.speed.layouts import Batch, longest_first, make_batch, make_batches
 from bioclinical.speed.messages import Send
@@ -184,7 +184,7 @@ def batches_that_fit(
 
 def flops_utilisation(job: Job, model: PreTrainedModel, seconds: float) -> float | None:
     """Share of the device's peak that a pass of so many seconds reached; None where the peak or the work is unknown."""
-    peak, flops = peak_flops(job.device.name, job.dtype), forward_flops(model, job.workload.lengths)
+    peak, flops = peak_flops(job.device.name, job.dtype), encoder_flops(model, job.workload.lengths)
     return flops / seconds / peak if peak and flops else None
 
 

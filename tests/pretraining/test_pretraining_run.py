@@ -19,7 +19,7 @@ from bioclinical.errors import RunFailed, UserError, is_disk_full
 from bioclinical.pretraining.data.batch_sizes import eval_batch_sizes, note_on_batch, train_batch_sizes
 from bioclinical.pretraining.training.metrics_file import read_metrics
 from bioclinical.pretraining.training.outlook import check
-from bioclinical.pretraining.training.run import run
+from bioclinical.pretraining.training.run import build, run
 
 NO_DROPOUT = {"model.model_config.attn_out_dropout_prob": 0.0}
 
@@ -161,6 +161,9 @@ def test_check_measures_and_writes_nothing(tiny_config, tmp_path, capsys):
     check(tiny_config("checked"))
     out = capsys.readouterr().out
     assert "all shards intact" in out and "tokens/s" in out and "epochs, about 8 steps" in out
+    weights = sum(one.numel() for one in build(tiny_config("checked")).model.parameters())
+    assert f"weights: {weights:,} trained" in out and "GPU-hours: " in out
+    assert f"DDP (a whole copy each): {20 * weights / 1e9:.2f} GB per process" in out
     assert not (tmp_path / "checked").exists()
 
 

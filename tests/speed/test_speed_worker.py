@@ -13,7 +13,7 @@ from bioclinical.errors import RunFailed
 from bioclinical.runtime.choice import Choice, Device
 from bioclinical.runtime.provenance import peak_flops
 from bioclinical.speed import worker
-from bioclinical.speed.flops import forward_flops
+from bioclinical.speed.flops import encoder_flops
 from bioclinical.speed.job import Job
 from bioclinical.speed.worker import figures, measure
 from bioclinical.speed.workloads import Workload
@@ -117,16 +117,16 @@ def test_flops_equal_torchs_count(tiny_model, family):
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(torch.full((2, length), 9))
     pooler = 2 * 2 * 32 * 32 if family == "bert" else 0
-    rotary = counter.get_total_flops() - pooler - forward_flops(model, np.array([length, length]))
+    rotary = counter.get_total_flops() - pooler - encoder_flops(model, np.array([length, length]))
     assert 0 <= rotary <= 0.002 * counter.get_total_flops()  # ModernBERT's angles are a product too
     assert rotary == 0 or family == "modernbert"
 
 
 def test_flops_count_windows_and_refuse_unknown_families(tiny_model):
     model = AutoModel.from_pretrained(tiny_model("modernbert"))
-    one, four = (forward_flops(model, np.array([n])) for n in (400, 1600))
+    one, four = (encoder_flops(model, np.array([n])) for n in (400, 1600))
     assert 4 * one < four < 16 * one
-    assert forward_flops(AutoModel.from_pretrained(tiny_model("albert")), np.array([4])) is None
+    assert encoder_flops(AutoModel.from_pretrained(tiny_model("albert")), np.array([4])) is None
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from transformers.activations import ACT2FN
 
 from bioclinical.errors import UserError
+from bioclinical.modeling.flops import forward_flops
 from bioclinical.pretraining.architectures.padded import padded_groups, similar_lengths
 from bioclinical.pretraining.architectures.special_ids import expect_room
 from bioclinical.pretraining.compute import Compute
@@ -62,13 +63,12 @@ class Gpt2:
         return sum(len(group) * lengths[group[0]] for group in similar_lengths(lengths))
 
     def training_flops(self, model: GPT2LMHeadModel, row: Row, predicted: int, causal: bool = True) -> float:
-        """3 forward passes' worth: 2 per weight and token, 4 x hidden per layer and pair that can see each other."""
+        """3 forward passes' worth; the vocabulary sees the predicted tokens only."""
         config, lengths = self.config, np.array(row["lengths"], float)
         inner = config.n_inner or 4 * config.n_embd
         weights = config.n_layer * config.n_embd * (4 * config.n_embd + 2 * inner)
-        pairs = float((lengths * (lengths + 1) / 2).sum())
-        dense = 2.0 * (weights * float(lengths.sum()) + config.n_embd * config.vocab_size * predicted)
-        return 3.0 * (dense + 4.0 * config.n_layer * config.n_embd * pairs)
+        head = config.n_embd * config.vocab_size
+        return 3.0 * forward_flops(config, weights, lengths, head, predicted, is_causal=True)
 
     def finish_folder(self, folder: Path) -> None:
         """Every version of transformers reads this config alike."""

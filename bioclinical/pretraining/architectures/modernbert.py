@@ -13,7 +13,7 @@ from transformers.activations import ACT2FN
 
 from bioclinical.errors import UserError
 from bioclinical.modeling.backend_choice import choose_packed_backend
-from bioclinical.modeling.flops import attention_flops, matrix_weights
+from bioclinical.modeling.flops import forward_flops, matrix_weights
 from bioclinical.modeling.modernbert import (
     LayerSteps,
     compiled_steps,
@@ -96,8 +96,7 @@ class PackedModernBert:
         """3 forward passes' worth; head and vocabulary see the predicted tokens only."""
         hidden, lengths = self.config.hidden_size, np.array(row["lengths"], float)
         head = hidden * hidden + hidden * self.config.vocab_size
-        dense = 2.0 * (matrix_weights(model.model.layers) * lengths.sum() + head * predicted)
-        return float(3.0 * (dense + attention_flops(self.config, lengths, causal)))
+        return 3.0 * forward_flops(self.config, matrix_weights(model.model.layers), lengths, head, predicted, causal)
 
     def finish_folder(self, folder: Path) -> None:
         write_both_rope_layouts(folder / "config.json", self.config)

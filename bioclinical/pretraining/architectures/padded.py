@@ -31,7 +31,7 @@ from transformers import (
 from transformers.activations import ACT2FN
 
 from bioclinical.errors import UserError
-from bioclinical.modeling.flops import COUNTED, attention_flops, matrix_weights
+from bioclinical.modeling.flops import COUNTED, forward_flops, matrix_weights
 from bioclinical.pretraining.architectures.special_ids import expect_room, special_ids
 from bioclinical.pretraining.compute import Compute
 from bioclinical.pretraining.data.rows import Row
@@ -126,8 +126,7 @@ class PaddedEncoder:
         encoder = matrix_weights(model.base_model)
         head = matrix_weights(model) - encoder
         lengths = np.array(row["lengths"])
-        dense = 2.0 * (encoder * float(lengths.sum()) + head * predicted)
-        return 3.0 * (dense + attention_flops(self.config, lengths))
+        return 3.0 * forward_flops(self.config, encoder, lengths, head, predicted)
 
     def finish_folder(self, folder: Path) -> None:
         """Every version of transformers reads these configs alike."""

@@ -9,6 +9,7 @@ from composer.optim import DecoupledAdamW
 from torch import Tensor, nn
 
 from bioclinical.pretraining.recipe.schema import Optimizer
+from bioclinical.pretraining.training.foreach_adam import ForeachAdam
 from bioclinical.pretraining.training.uncorrected_adamw import UncorrectedAdamW
 
 
@@ -37,7 +38,7 @@ def parameter_groups(model: nn.Module, weight_decay: float, filter_bias_norm: bo
     ]
 
 
-class StableAdamW(torch.optim.Optimizer):
+class StableAdamW(ForeachAdam):
     """AdamW whose learning rate shrinks, per tensor, where the update would be unusually large.
 
     With debiased b1', b2' (b' = b (1 - b^(t-1)) / (1 - b^t)):  m <- b1' m + (1 - b1') g;  v <- b2' v + (1 - b2') g^2;
@@ -51,35 +52,12 @@ class StableAdamW(torch.optim.Optimizer):
         self, params: Iterable, lr: float, betas: tuple[float, float], eps: float, weight_decay: float,
         max_lr: float | None = None,
     ):  # fmt: skip
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "max_lr": max_lr, "step": 0}
-        super().__init__(params, defaults)
-
-    @torch.no_grad()
-    def step(self, closure=None) -> Tensor | None:
-        """One step over all groups; a closure, if given, computes the gradients first."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-            if parameters:
-                group["step"] += 1
-                self.step_group(group, parameters)
-        return loss
+        super().__init__(params, lr, betas, eps, weight_decay, max_lr=max_lr)
 
     def step_group(self, group: dict, parameters: list[Tensor]) -> None:
+        betas = tuple(debiased(beta, group["step"]) for beta in group["betas"])
+        means, squares = self.averages(parameters, betas)
         gradients = [parameter.grad for parameter in parameters]
-        for parameter in parameters:
-            if not self.state[parameter]:
-                self.state[parameter] = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
-        means = [self.state[parameter]["exp_avg"] for parameter in parameters]
-        squares = [self.state[parameter]["exp_avg_sq"] for parameter in parameters]
-        beta1, beta2 = (debiased(beta, group["step"]) for beta in group["betas"])
-        torch._foreach_lerp_(means, gradients, 1 - beta1)
-        torch._foreach_mul_(squares, beta2)
-        torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta2)
-
         roots = torch._foreach_sqrt(squares)
         # |g| / max(sqrt(v), eps) is the square root of g^2 / max(v, eps^2): its root mean square is the norm over
         # sqrt(n).

@@ -20,6 +20,7 @@ from bioclinical.pretraining.recipe.load import plain_recipe
 from bioclinical.pretraining.recipe.schema import Recipe
 from bioclinical.pretraining.training.composer_model import total_of
 from bioclinical.pretraining.training.progress import duration
+from bioclinical.pretraining.training.resources import resources_text
 from bioclinical.pretraining.training.run import Parts, build
 from bioclinical.pretraining.training.schedules import build_schedule
 from bioclinical.runtime.machine import peak_memory_bytes
@@ -62,13 +63,22 @@ def check(recipe: Recipe) -> None:
         f"{batch_tokens:,} tokens in {len(rows)} rows of {parts.train.row_capacity:,} ({filled:.1%} filled); "
         f"{steps * batch_tokens / int(lengths.sum()):.2f} epochs, about {steps:,.0f} steps"
     )
-    tokens, seconds, memory = probe(parts, rows)
     world = dist.get_world_size()
+    weights = sum(one.numel() for one in parts.model.parameters() if one.requires_grad)
+    print(resources_text(weights, world, flops_per_token(parts, rows[0]), steps * batch_tokens))
+    tokens, seconds, memory = probe(parts, rows)
     whole = steps * batch_tokens * seconds / tokens / world
     print(
         f"one process: {tokens / seconds:,.0f} tokens/s (forward and backward of {tokens:,} tokens), "
         f"peak memory about {memory / 2**30:.1f} GiB; the run would take about {duration(whole)} on {world} of these"
     )
+
+
+def flops_per_token(parts: Parts, units: list[tuple[int, int]]) -> float | None:
+    """Operations of a forward and backward pass over a row, per token; None where no formula describes the network."""
+    row = parts.train.loader.reader.read_row(units, silent=False)
+    flops = parts.model.objective.training_flops(parts.model.networks, row)
+    return None if flops is None else flops / row["tokens"]
 
 
 def probe(parts: Parts, rows: list[list[tuple[int, int]]]) -> tuple[int, float, int]:

@@ -49,9 +49,10 @@ def shard(
     if precision == "amp_bf16":
         policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
     names = {parameter: name for name, parameter in model.named_parameters()}
-    for layer in architecture.layers(model.networks["model"]):
-        fully_shard(layer, mesh=mesh, mp_policy=policy)
-    fully_shard(model, mesh=mesh, mp_policy=policy)
+    for unit in (*architecture.layers(model.networks["model"]), model):
+        fully_shard(unit, mesh=mesh, mp_policy=policy)
+        if compute.device == "cpu":  # asked for the mean of all processes' gradients, gloo gives their sum
+            unit.set_all_reduce_hook(lambda gradients: gradients.div_(mesh.size()))
     register_fsdp_forward_method(model, "eval_forward")
     sharded = dict(model.named_parameters())
     moments = {sharded[names[parameter]]: state for parameter, state in optimizer.state.items()}
