@@ -54,6 +54,7 @@ def test_types_dropped_and_added(tmp_path):
         ("secret\n", {}, "line 1: expected a token and a tag"),
         ("\tO\n", {}, "line 1: expected a token and a tag"),
         ("a b c\td\n\xe9\n", {}, "line 2: expected a token"),
+        ("-DOCSTART- (1)\n\n", {}, "train.tsv' holds no sentence"),
     ],
 )
 def test_bad_lines_are_one_sentence(tmp_path, content, options, message):

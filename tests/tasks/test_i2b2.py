@@ -182,7 +182,9 @@ def test_repaired_and_counted(tmp_path):
         (event_file(tags='<EVENT start="5" end="11" text="secret"/>'), "an element <EVENT> lacks the attribute 'type'"),
         (event_file(tags='<EVENT start="5" end="11" text="secret" type="SECRET"/>'), "a <EVENT> of an unknown type; known: CLIN"),
         (event_file(tags='<EVENT start="five" end="11" text="secret" type="TEST"/>'), "whose start or end is no number"),
-        (event_file(tags='<EVENT start="5" end="99" text="secret" type="TEST"/>'), "the span 5-99 is empty or outside the text of 20"),
+        (event_file(tags='<EVENT start="5" end="99" text="secret" type="TEST"/>'), "the span 5-99 is outside the text of 20"),
+        (event_file(tags='\n<EVENT id="E1" start="5" end="11" text="secret" type="TEST"/>\n<EVENT id="E2" start="9" end="5" type="TEST"/>'), "7.xml' line 7: the span 9-5 is outside"),
+        (event_file(tags='\n<EVENT id="E1" start="5" end="11" text="secret" type="SECRET"/>'), "7.xml' line 6: a <EVENT> of an unknown type"),
     ],
 )  # fmt: skip
 def test_bad_xml_is_one_sentence(tmp_path, content, message):

@@ -76,10 +76,10 @@ class SpanXmlReader:
         spans = [self.span(tag, path) for tag in found]
         surfaces = [tag.get("text", "") for tag in found]
         text, spans = as_annotated(text, spans, surfaces)
+        check_spans(spans, text, lambda i: place(path, found[i]))
         empty = [span for span in spans if span[0] == span[1]]
         counts["empty span(s) left out"] += len(empty)
         spans = [span for span in spans if span not in empty]
-        check_spans(spans, text, path)
         counts["span(s) whose surface text differs from the document at their offsets"] += sum(
             bool(surface) and not agrees(text, span, surface) for span, surface in zip(spans, surfaces)
         )
@@ -92,12 +92,20 @@ class SpanXmlReader:
         span_type = attribute(tag, self.type_attribute, path)
         if span_type not in self.types:
             raise UserError(
-                f"'{path}': a <{tag.tag}> of an unknown {self.type_attribute}; known: {', '.join(self.types)}"
+                f"{place(path, tag)}: a <{tag.tag}> of an unknown {self.type_attribute}; known: {', '.join(self.types)}"
             )
         start, end = (attribute(tag, name, path) for name in ("start", "end"))
         if not (re.fullmatch(r"\d{1,9}", start) and re.fullmatch(r"\d{1,9}", end)):
-            raise UserError(f"'{path}': a <{tag.tag}> whose start or end is no number")
+            raise UserError(f"{place(path, tag)}: a <{tag.tag}> whose start or end is no number")
         return int(start), int(end), span_type
+
+
+def place(path: Path, tag: Element) -> str:
+    """File and, where its id tells, line of an element: the parser does not keep it."""
+    lines = read_utf8(path, keep_bom=False).split("\n")
+    own = (number for number, line in enumerate(lines, start=1) if f'id="{tag.get("id")}"' in line)
+    line = next(own, None) if tag.get("id") else None
+    return f"'{path}'" if line is None else f"'{path}' line {line}"
 
 
 EVENT_READER = SpanXmlReader(

@@ -56,7 +56,7 @@ class ConllReader:
 def read_conll(path: Path, columns: int | None = None) -> list[Example]:
     """The sentences of one file, ids `<file stem>:<first line>`.
 
-    Raises UserError, naming the line, where the number of columns is not the expected one.
+    Raises UserError, naming the line, where the number of columns is not the expected one, and for a file without any.
     """
     sentences: list[Example] = []
     documents: list[str] = []
@@ -84,6 +84,8 @@ def read_conll(path: Path, columns: int | None = None) -> list[Example]:
             is_open = True
         sentences[-1]["tokens"].append(cells[0])
         sentences[-1]["tags"].append(cells[-1].strip())
+    if not sentences:
+        raise UserError(f"'{path}' holds no sentence; is it the whole file?")
     if len(documents) == 1:  # a mark at the head of the file only: it says nothing about documents
         for sentence in sentences:
             del sentence["group"]

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from bioclinical.errors import UserError
@@ -14,12 +14,12 @@ from bioclinical.text.words import token_offsets
 Span = tuple[int, int, str]
 
 
-def check_spans(spans: Iterable[Span], text: str, path: Path) -> None:
-    """Raises UserError for a span that is empty, runs backwards, or leaves the text."""
-    for start, end, _ in spans:
-        if not 0 <= start < end <= len(text):
+def check_spans(spans: Iterable[Span], text: str, place: Callable[[int], str]) -> None:
+    """Raises UserError for a span that runs backwards or leaves the text. place: of the span with that position."""
+    for i, (start, end, _) in enumerate(spans):
+        if not 0 <= start <= end <= len(text):
             raise UserError(
-                f"'{path}': the span {start}-{end} is empty or outside the text of {len(text):,} characters"
+                f"{place(i)}: the span {start}-{end} is outside the text of {len(text):,} characters, or runs backwards"
             )
 
 
