@@ -197,7 +197,9 @@ def print_scores(outcome: Outcome, data: TaskData) -> None:
     scored = [metric for metric in data.metrics if metric.name in outcome.test]
     if outcome.calibration:
         print_calibration(outcome, scored)
-    print("test: " + "  ".join(f"{metric.name} {metric.display(outcome.test[metric.name])}" for metric in scored))
+    parts = {"test": outcome.test} | {f"test, {k}": part for k, part in outcome.test.get("by_part", {}).items()}
+    for name, found in parts.items():
+        print(f"{name}: " + "  ".join(f"{m.name} {m.display(found[m.name])}" for m in scored if m.name in found))
     counts = {k: v for k, v in outcome.test.items() if isinstance(v, int)}
     if counts:
         print("test: " + "  ".join(f"{name} {value:,}" for name, value in counts.items()))

@@ -250,7 +250,7 @@ def test_the_head_of_span_answers_is_kept(saved, sample, tmp_path, run_main):
         64,
     )
     _, out, _ = run_main("--dataset", "BioASQ7b-list", "--model", saved["span"][1], *arguments)
-    assert "head: kept from" in out
+    assert "head: kept from" in out and "test, 7B1: f1 " in out
 
 
 def test_misuse_is_one_sentence(saved, sample, tiny_model, tmp_path, monkeypatch, capsys):
