@@ -1,4 +1,5 @@
-# An image for CUDA hosts: docker build -t bioclinical . && docker run --gpus all -v "$PWD:/work" bioclinical python -m bioclinical.doctor
+# An image for CUDA hosts:
+#   docker build -t bioclinical . && docker run --gpus all -v "$PWD:/work" bioclinical bioclinical-finetune --help
 # torch's wheel brings CUDA's libraries; the host needs NVIDIA's driver and container toolkit, nothing else.
 FROM python:3.11-slim-bookworm
 ARG UV_VERSION=0.13.8
@@ -7,10 +8,10 @@ SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 RUN pip install --no-cache-dir "uv==${UV_VERSION}"
 WORKDIR /opt/bioclinical
 # The dependencies first: they change rarely and are 7 GB.
-COPY pyproject.toml setup.py README.md LICENSE ./
-RUN mkdir bioclinical && uv pip install --system --no-cache --compile-bytecode -r pyproject.toml
+COPY pyproject.toml ./
+RUN uv pip install --system --no-cache --compile-bytecode -r pyproject.toml
 COPY . .
-RUN uv pip install --system --no-cache --no-deps -e . && python main.py --help > /dev/null
+RUN uv pip install --system --no-cache --no-deps -e . && bioclinical-finetune --help > /dev/null
 # Data, models and results are the host's folder.
 WORKDIR /work
 CMD ["python", "-m", "bioclinical.doctor"]

@@ -45,6 +45,11 @@ def main() -> None:
     check_calibration(settings, data)
     if settings.zero_shot or settings.shots:
         check_zero_shot(args, settings, data)
+    if args.explain:
+        from bioclinical.finetuning.explain import explain
+
+        explain(args, settings, data)
+        return
     path = None if args.overwrite else finished_run(args, settings, data)
     if path is None:
         path = run_of(settings)(args, settings, data)
@@ -86,7 +91,7 @@ def check_zero_shot(args: argparse.Namespace, settings: Settings, data: TaskData
     forms = data.problem.zero_shot_forms
     if settings.zero_shot not in forms:
         raise UserError(f"--zero_shot is for multiple_choice; {data.task.name} ({data.task.problem}) needs a training")
-    if wrong := settings.of_training or [name for name in ("save_model", "resume") if getattr(args, name)]:
+    if wrong := settings.of_training or [name for name in ("save_model", "resume", "explain") if getattr(args, name)]:
         raise UserError(f"--zero_shot trains nothing; leave out {', '.join(f'--{name}' for name in wrong)}")
     if settings.shots > (there := len(data.splits["train"])):
         raise UserError(f"--shots {settings.shots}: the training split has {there:,} examples here")
@@ -128,6 +133,9 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Fine-tune an encoder on a downstream task and write one result file.")
     parser.add_argument("--dataset", required=True, help="a task of dataloader.py --list (any case)")
     parser.add_argument("--model", required=True, help="hub id, or folder in Hugging Face layout")
+    parser.add_argument(
+        "--explain", action="store_true", help="print data, steps, tokens, time and memory of the run; train nothing"
+    )
     recipe = parser.add_argument_group("recipe (defaults as published)")
     recipe.add_argument("--lr", type=positive(float), default=default.lr, help="peak learning rate (default: 2e-5)")
     recipe.add_argument(

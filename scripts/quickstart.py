@@ -1,10 +1,10 @@
 """The whole story on invented sample data: notes become an encoder, and the encoder is compared with the one before.
 
     bash scripts/quickstart.sh            (sets up the environment, then runs this)
-    python scripts/quickstart.py [--out quickstart] [--seed 0] [--jobs N]
+    python scripts/quickstart.py [--out quickstart] [--seed 0] [--jobs N] [--threads N]
 
-Every step is a command that one could type; it is named as it runs, and its output is kept in OUT/logs. The steps run
-in forks of this process, as importing torch and Composer eighteen times would take longer than all the rest.
+Every step is a command that one could type: OUT/logs/commands.txt names them all, and OUT/logs keeps what each printed.
+They run in forks of this process, as importing torch and Composer twenty times would take longer than the rest.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bioclinical.arguments import at_least_zero, positive
 from bioclinical.errors import RunFailed, run_cli
-from bioclinical.files import make_folder
+from bioclinical.files import make_folder, write_text
 from bioclinical.launch.forked import Command, preload, start
 from bioclinical.launch.plan import clock
 
@@ -52,7 +52,8 @@ def main() -> None:
     args = parse_args()
     out = args.out.resolve()
     begin_anew(out)
-    steps = story(out, args.seed, args.jobs)
+    steps = story(out, args.seed, args.threads)
+    write_text(out / "logs" / "commands.txt", "\n".join(step.line for step in steps) + "\n")
     preload()
     Story(steps, out / "logs", args.jobs).run()
     for log in ("results", "story"):
@@ -65,6 +66,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--seed", type=at_least_zero(int), default=0, help="of data and training (default: 0)")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parser.add_argument("--jobs", type=positive(int), default=cores, help="runs at a time (default: the cores)")
+    parser.add_argument(
+        "--threads",
+        type=positive(int),
+        default=1,
+        help="of pre-training (default: 1, the same result on every machine)",
+    )
     return parser.parse_args()
 
 
@@ -165,7 +172,9 @@ class Story:
             self.running[start(command, self.log(step))] = step
         while self.running:
             self.wait()
-        print(f"all {len(self.steps)} steps done in {clock(time.monotonic() - self.started)}", flush=True)
+        used = sum(os.times()[:4])
+        took = clock(time.monotonic() - self.started)
+        print(f"\nall {len(self.steps)} steps done in {took} ({clock(used)} of processor time)\n", flush=True)
 
     def log(self, step: Step) -> Path:
         return self.logs / f"{step.what.replace(', ', '-').replace(' ', '-')}.txt"
@@ -187,8 +196,10 @@ class Story:
         elapsed, whole = time.monotonic() - self.started, sum(step.effort for step in self.steps)
         left = f"about {clock(elapsed * (whole - self.done) / self.done)} left" if self.done >= 4 else "minutes left"
         line = f"step {number} of {len(self.steps)}, {left}: {step.what}"
-        print(f"\r\033[K{line}" if sys.stdout.isatty() else f"{line}  ({step.line})", end="", flush=True)
-        print(end="" if sys.stdout.isatty() else "\n", flush=True)
+        if sys.stdout.isatty():
+            print(f"\r\033[K{line}", end="", flush=True)
+        else:
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

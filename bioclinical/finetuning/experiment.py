@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from bioclinical.encoders.loading import load_model
 from bioclinical.encoders.source import Source, load_config, model_identity
@@ -29,20 +29,26 @@ from bioclinical.text.tokenization import choose_max_length, load_tokenizer, req
 SCHEMA = 2  # of result files; 1, without the key: no official metric, `config` without settings at their default
 
 
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What a run is made of, before its encoder is loaded."""
+
+    source: Source
+    config: PretrainedConfig
+    tokenizer: PreTrainedTokenizerFast
+    max_length: int
+    choices: dict[str, Choice]
+    identity: Identity
+
+    @property
+    def device(self) -> str:
+        return self.choices["device"].value
+
+
 def run(args: argparse.Namespace, settings: Settings, data: TaskData) -> Path:
     """The result's file. args: main.py's. Raises UserError where the encoder cannot be used or the run is taken."""
-    machine.use_one_gpu()
-    source = Source(args.model, args.revision, args.trust_remote_code)
-    choices: dict[str, Choice] = {"device": machine.choose_device()}
-    device = choices["device"].value
-    choices["dtype"] = machine.choose_precision(settings.precision, device)
-    config, tokenizer = load_config(source), load_tokenizer(source.name, **source.options)
-    require_padding(tokenizer, args.model)
-    if config.pad_token_id is None:
-        config.pad_token_id = tokenizer.pad_token_id
-    max_length, reason = choose_max_length(settings.max_length, tokenizer, config)
-    identity = identify(source.name, model_identity(source, config), data, settings, max_length)
-    path = identity.path(Path(args.output_dir))
+    prepared = prepare(args, settings, data)
+    path = prepared.identity.path(Path(args.output_dir))
     busy = f"another process is working on this run ('{path}'); wait for it or change --seed"
     with exclusive(path.with_suffix(".lock"), busy):
         if not args.overwrite and is_finished(path):
@@ -52,16 +58,43 @@ def run(args: argparse.Namespace, settings: Settings, data: TaskData) -> Path:
             return path
         if args.save_model:
             check_target(Path(args.save_model), Path(args.model), args.overwrite)
-        machine.seed_everything(settings.seed)
-        data.problem.configure(config, data.labels)
-        model, choices["attention"] = load_model(
-            source, config, data.problem.head_class(config, source.name), settings.attn, device, settings.precision
-        )
-        choices["max_length"] = Choice(str(max_length), reason)
-        print_plan(data, choices)
-        result = new_result(args, identity, settings, data, choices) | {"parameters": model.num_parameters()}
-        train_and_store(args, settings, model, tokenizer, data, max_length, result, path)
+        model = load(prepared, settings, data)
+        print_plan(data, prepared.choices)
+        result = new_result(args, prepared.identity, settings, data, prepared.choices)
+        result["parameters"] = model.num_parameters()
+        train_and_store(args, settings, model, prepared.tokenizer, data, prepared.max_length, result, path)
     return path
+
+
+def prepare(args: argparse.Namespace, settings: Settings, data: TaskData) -> Prepared:
+    """Reads the encoder's config and tokenizer and decides where and how to compute; writes nothing."""
+    machine.use_one_gpu()
+    source = Source(args.model, args.revision, args.trust_remote_code)
+    device = machine.choose_device()
+    choices: dict[str, Choice] = {"device": device, "dtype": machine.choose_precision(settings.precision, device.value)}
+    config, tokenizer = load_config(source), load_tokenizer(source.name, **source.options)
+    require_padding(tokenizer, args.model)
+    if config.pad_token_id is None:
+        config.pad_token_id = tokenizer.pad_token_id
+    max_length, reason = choose_max_length(settings.max_length, tokenizer, config)
+    choices["max_length"] = Choice(str(max_length), reason)
+    identity = identify(source.name, model_identity(source, config), data, settings, max_length)
+    return Prepared(source, config, tokenizer, max_length, choices, identity)
+
+
+def load(prepared: Prepared, settings: Settings, data: TaskData) -> PreTrainedModel:
+    """The encoder under a new head; adds the attention to the choices."""
+    machine.seed_everything(settings.seed)
+    data.problem.configure(prepared.config, data.labels)
+    model, prepared.choices["attention"] = load_model(
+        prepared.source,
+        prepared.config,
+        data.problem.head_class(prepared.config, prepared.source.name),
+        settings.attn,
+        prepared.device,
+        settings.precision,
+    )
+    return model
 
 
 def print_plan(data: TaskData, choices: dict[str, Choice]) -> None:
