@@ -70,7 +70,7 @@ def parse_args() -> argparse.Namespace:
         "--threads",
         type=positive(int),
         default=1,
-        help="of pre-training (default: 1, the same result on every machine)",
+        help="of pre-training (default: 1: equal on all machines)",
     )
     return parser.parse_args()
 
