@@ -42,20 +42,18 @@ def checked(args: argparse.Namespace, original: Any, examples: list[dict[str, An
 
     Raises RunFailed where the outputs differ or the score falls by more than --tolerance.
     """
-    from bioclinical.encoders.source import Source
-    from bioclinical.inference.onnx_export import largest_difference, logits_over, quantize, score
-    from bioclinical.inference.predictor import Predictor
+    from bioclinical.inference.onnx_export import largest_difference, load_exported, logits_over, quantize, score
     from bioclinical.runtime import provenance
 
     before = logits_over(original, examples)
-    after = logits_over(Predictor(Source(str(folder)), args.batch_size, runtime="onnx"), examples)
+    after = logits_over(load_exported(folder, args.batch_size), examples)
     difference = largest_difference(before, after)
     print(f"ONNX in fp32: largest difference of a logit {difference:.1e} over {len(before):,} rows")
     if not difference <= LARGEST_DIFFERENCE:
         raise RunFailed(f"the exported model differs from the original by {difference:.1e}; nothing was written")
     if args.int8:
         quantize(folder)
-        after = logits_over(Predictor(Source(str(folder)), args.batch_size, runtime="onnx"), examples)
+        after = logits_over(load_exported(folder, args.batch_size), examples)
     scores = {"torch": score(original, examples, before), "onnx": score(original, examples, after)}
     metric = original.problem.metrics(original.coder.labels, None, original.problem.selection_metric)[0]
     loss = (scores["torch"][metric.name] - scores["onnx"][metric.name]) * (1 if metric.higher_is_better else -1)

@@ -1,16 +1,17 @@
 """Writes a fine-tuned model as ONNX, in fp32 or INT8, and holds it against the original on examples with gold."""
 
 import contextlib
+import io
 import json
+import logging
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from bioclinical.encoders.loading import only_errors_from_transformers
+from bioclinical.encoders.loading import load_weights, only_errors_from_transformers
 from bioclinical.encoders.source import Source
 from bioclinical.errors import UserError
 from bioclinical.files import remove
@@ -42,6 +43,12 @@ def load_reference(source: Source, batch_size: int) -> Predictor:
     return predictor
 
 
+def load_exported(folder: Path, batch_size: int) -> Predictor:
+    """An exported model; what it is need not be printed again."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return Predictor(Source(str(folder)), batch_size, runtime="onnx")
+
+
 def write_onnx(source: Source, predictor: Predictor, folder: Path) -> None:
     """The folder of an exported model: config, tokenizer, model.onnx in fp32. Raises UserError without optimum."""
     try:
@@ -53,7 +60,7 @@ def write_onnx(source: Source, predictor: Predictor, folder: Path) -> None:
 
     auto_class = getattr(transformers, predictor.problem.auto_class)
     with only_errors_from_transformers(), quiet():
-        model = auto_class.from_pretrained(source.name, config=predictor.config, attn_implementation="eager").eval()
+        model = load_weights(source, predictor.config, auto_class, "eager")[0].eval()
         try:
             describe = TasksManager.get_exporter_config_constructor(
                 "onnx", model=model, task="feature-extraction", library_name="transformers"
@@ -87,10 +94,8 @@ def quantize(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def quiet() -> Any:
+def quiet() -> Iterator[None]:
     """Keeps the warnings of tracing and quantizing off the terminal."""
-    import logging
-
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
