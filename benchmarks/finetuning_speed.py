@@ -77,7 +77,7 @@ def time_ours(name: str, data, steps: int, device: str) -> float:
     config, tokenizer = load_config(Source(name)), load_tokenizer(name)
     data.problem.configure(config, data.labels)
     model, _ = load_model(Source(name), config, data.problem.head_class(config, name), "auto", device, "fp32")
-    coder = coder_of(model, tokenizer, data, 512)
+    coder = coder_of(model, tokenizer, data, 512, Settings())
     train = data.problem.encode(coder, data.splits["train"])
     with tempfile.TemporaryDirectory() as folder:
         trainer = build_trainer(model, coder, data, train, train, Settings(), Path(folder), device)

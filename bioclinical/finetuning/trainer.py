@@ -95,6 +95,12 @@ class GuardedTrainer(Trainer):
             self.stop_at(indices.tolist(), "train" if model.training else "evaluation")
         return (loss, outputs) if return_outputs else loss
 
+    def _issue_warnings_after_load(self, load_result) -> None:
+        # A language model's head is its table of embeddings and is saved once; the Trainer would call it missing.
+        tied = set(getattr(self.model, "_tied_weights_keys", None) or ())
+        if not set(load_result.missing_keys) <= tied or load_result.unexpected_keys:
+            super()._issue_warnings_after_load(load_result)
+
     def _get_eval_sampler(self, eval_dataset) -> SequentialSampler:
         # `group_by_length` would shuffle evaluation too, and each output would go to another example.
         return SequentialSampler(eval_dataset)

@@ -104,6 +104,7 @@ def test_it_learns_to_write_and_writes_for_raw_texts(run, family, least, tmp_pat
     assert test["rougeL"] >= least > more["rougeL"] and 0 < result["metrics"]["baseline"]["rougeL"] < 0.9
     assert test["texts"] == 16 and test["empty_texts"] == 0 and test["mean_words_wanted"] == 2
     assert result["options"] == {"prefix": "", "no_repeat_ngram_size": 6, "length_penalty": -0.5, **SHORT}
+    assert "missing keys" not in output  # the head that is saved as the table of embeddings
     assert not any(drug in path.with_suffix(".predictions.jsonl").read_text() for drug in DRUGS)
 
     notes, answers = tmp_path / "notes.csv", tmp_path / "answers.jsonl"
