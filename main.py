@@ -7,6 +7,7 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from bioclinical.arguments import at_least_zero, fraction, positive
@@ -14,6 +15,7 @@ from bioclinical.encoders.attention_names import ATTENTION_CHOICES
 from bioclinical.encoders.stored import stored_encoder
 from bioclinical.errors import UserError, run_cli
 from bioclinical.finetuning.identity import identify
+from bioclinical.finetuning.lora_spec import LoraSpec, frozen_layers
 from bioclinical.finetuning.saved_model import refuse_unsaved_model
 from bioclinical.finetuning.settings import SEED_SCOPES, Settings
 from bioclinical.problems.losses import LOSSES
@@ -169,6 +171,13 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         help="learning rate of a layer over that of the next (ELECTRA: 0.8; default: 1, all alike)",
     )
     recipe.add_argument(
+        "--lora",
+        type=lambda text: str(LoraSpec.parse(text)),
+        metavar="r=8[,...]",
+        help="train low-rank adapters: r=8,alpha=16,dropout=0.05,targets=query+value (docs/adapters.md)",
+    )
+    recipe.add_argument("--freeze", metavar="LAYERS", help="not trained, such as embeddings,0-11")
+    recipe.add_argument(
         "--loss",
         choices=LOSSES,
         default=default.loss,
@@ -234,6 +243,12 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     files.add_argument("--resume", action="store_true", help="continue after the last completed epoch of a stopped run")
     files.add_argument("--overwrite", action="store_true", help="repeat a finished run, replace a saved model")
     files.add_argument("--save_model", metavar="DIR", help="keep the best epoch's model and tokenizer there")
+    files.add_argument(
+        "--save_as",
+        choices=("model", "adapter"),
+        default="model",
+        help="with --lora: merged (default), or the adapter alone",
+    )
     files.add_argument("--model_label", metavar="NAME", help="what tables call this model (default: its own name)")
     files.add_argument("--revision", help="branch, tag or commit of a hub model")
     files.add_argument("--trust_remote_code", action="store_true", help="run Python code that comes with a hub model")
@@ -241,8 +256,21 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     if args.recipe:  # its values are defaults: what the command line says counts
         parser.set_defaults(**recipe_for(args.recipe, get_task(args.dataset)))
         args = parser.parse_args(argv)
+    check_adapters(args)
     args.options = tuple(sorted(args.options))
     return args
+
+
+def check_adapters(args: argparse.Namespace) -> None:
+    """Raises UserError for a combination that cannot be."""
+    if args.freeze:
+        frozen_layers(args.freeze)
+    if args.lora and args.freeze:
+        raise UserError("--lora trains nothing but the adapters and the head; leave out --freeze")
+    if args.save_as == "adapter" and not (args.lora and args.save_model):
+        raise UserError("--save_as adapter saves the adapters of --lora to the folder of --save_model; give both")
+    if args.lora and find_spec("peft") is None:
+        raise UserError("--lora needs peft; install it with: pip install 'bioclinical[adapters]'")
 
 
 def limited(data: TaskData, limit: int | None) -> TaskData:

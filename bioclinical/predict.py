@@ -109,6 +109,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--operating_point", metavar="FILE", help="JSON with temperature and thresholds, in place of the model's own"
     )
+    parser.add_argument("--base", metavar="MODEL", help="of an adapter: the model it was trained on, where it is now")
     parser.add_argument(
         "--abstain_below", type=fraction, metavar="P", help="answers less probable than P are abstentions"
     )
@@ -144,7 +145,7 @@ def load_predictor(args: argparse.Namespace, point: Any) -> "Predictor":
     from bioclinical.encoders.source import Source
     from bioclinical.inference.predictor import Predictor
 
-    return Predictor(Source(args.model), args.batch_size, point, args.abstain_below, args.runtime)
+    return Predictor(Source(args.model), args.batch_size, point, args.abstain_below, args.runtime, args.base)
 
 
 def check_outputs(output: Path, redact: Path | None, overwrite: bool) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
+from bioclinical.encoders.adapters import add_adapter, freeze
 from bioclinical.encoders.loading import load_model
 from bioclinical.encoders.source import Source, load_config, model_identity
 from bioclinical.files import exclusive, remove
 from bioclinical.finetuning.identity import identify
+from bioclinical.finetuning.lora_spec import LoraSpec, frozen_layers
 from bioclinical.finetuning.run import Outcome, finetune
 from bioclinical.finetuning.saved_model import TrainedFacts, check_target, refuse_unsaved_model, save_model
 from bioclinical.finetuning.settings import Settings
@@ -62,6 +64,8 @@ def run(args: argparse.Namespace, settings: Settings, data: TaskData) -> Path:
         print_plan(data, prepared.choices)
         result = new_result(args, prepared.identity, settings, data, prepared.choices)
         result["parameters"] = model.num_parameters()
+        limit_training(model, settings)
+        result["trained_parameters"] = model.num_parameters(only_trainable=True)
         train_and_store(args, settings, model, prepared.tokenizer, data, prepared.max_length, result, path)
     return path
 
@@ -95,6 +99,19 @@ def load(prepared: Prepared, settings: Settings, data: TaskData) -> PreTrainedMo
         settings.precision,
     )
     return model
+
+
+def limit_training(model: PreTrainedModel, settings: Settings) -> None:
+    """Puts adapters in, or freezes layers, where that was asked for. Raises UserError where the network has no such."""
+    whole = model.num_parameters()
+    if settings.lora:
+        spec = LoraSpec.parse(settings.lora)
+        add_adapter(model, spec.r, spec.alpha, spec.dropout, spec.targets)
+        print(f"adapters: {spec}")
+    if settings.freeze:
+        print(freeze(model, *frozen_layers(settings.freeze)))
+    if settings.lora or settings.freeze:
+        print(f"trained: {model.num_parameters(only_trainable=True):,} weights beside {whole:,} of the model")
 
 
 def print_plan(data: TaskData, choices: dict[str, Choice]) -> None:
@@ -182,10 +199,18 @@ def train_and_store(
             options=outcome.options,
             operating_point=dataclasses.asdict(outcome.calibration.point) if outcome.calibration else None,
             texts=list(data.problem.texts(data.splits["train"][0])),
+            base=base_of(args, result) if args.save_as == "adapter" else None,
         )
         save_model(model, tokenizer, facts, Path(args.save_model))
     remove(run_dir)
     print_scores(outcome, data)
+
+
+def base_of(args: argparse.Namespace, result: Result) -> dict[str, str | None]:
+    """The model that an adapter belongs to."""
+    folder = Path(args.model)
+    name = str(folder.resolve()) if folder.is_dir() else args.model
+    return {"name": name, "revision": args.revision, "sha256": result["identity"]["model_sha256"]}
 
 
 def finished_part(outcome: Outcome) -> Result:

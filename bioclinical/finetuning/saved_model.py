@@ -21,7 +21,8 @@ class TrainedFacts:
 
     max_length: tokens, special ones included.  token_pattern: cuts text into the task's words.  pooling: of texts that
     are longer.  options: the problem's own settings.  texts: the names of the texts that an example has.
-    operating_point: a temperature and thresholds chosen on validation.
+    operating_point: a temperature and thresholds chosen on validation.  base: of an adapter, the name, revision and
+    hash of the model that it belongs to.
     """
 
     dataset: str = "unknown task"
@@ -33,6 +34,7 @@ class TrainedFacts:
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     texts: list[str] | None = None
     operating_point: dict[str, Any] | None = None
+    base: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, config: Any, model: str) -> "TrainedFacts":
@@ -54,7 +56,7 @@ def is_allowed(name: str, value: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and value > 0
     if name == "pooling":
         return value in ("head", "windows")
-    if name in ("options", "operating_point"):
+    if name in ("options", "operating_point", "base"):
         return isinstance(value, dict)
     if name == "texts":
         return isinstance(value, list) and all(isinstance(text, str) for text in value)
@@ -73,10 +75,19 @@ def is_pattern(text: str) -> bool:
 
 
 def save_model(model: Any, tokenizer: Any, facts: TrainedFacts, folder: Path) -> None:
-    """Writes the folder, or replaces it, in one go."""
+    """Writes the folder, or replaces it, in one go: the whole model, or its adapter where `facts.base` is given."""
     setattr(model.config, KEY, dataclasses.asdict(facts))
     with atomic_path(folder) as partial:
-        model.save_pretrained(partial)
+        if facts.base:
+            from bioclinical.encoders.adapters import save_adapter
+
+            save_adapter(model, partial, facts.base["name"])
+        else:
+            if hasattr(model, "peft_config"):
+                from bioclinical.encoders.adapters import merge
+
+                merge(model)
+            model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
         if facts.problem is not None and facts.max_length is not None:
             beside = problems.get(facts.problem).files_beside(model.config, facts.max_length, facts.options)

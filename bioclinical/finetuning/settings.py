@@ -31,7 +31,8 @@ class Settings:
     loss: a name of bioclinical/problems/losses.py; patience: evaluations without a better score after which training
     ends, None for never; calibrate: whether the test is made with a temperature and thresholds chosen on validation;
     operating_point: what the thresholds are chosen for, None for the best F1; zero_shot: how a causal model is
-    asked without training, None for training; shots: training examples that stand before each question then.
+    asked without training, None for training; shots: training examples that stand before each question then; lora:
+    adapters (LoraSpec) that are trained in place of the weights; freeze: parts that are not trained.
 
     A setting added later has a plain default and is part of a run's identity only where it differs from that, so that
     runs that finished before still count as finished.
@@ -60,6 +61,8 @@ class Settings:
     operating_point: str | None = None
     zero_shot: str | None = None
     shots: int = 0
+    lora: str | None = None
+    freeze: str | None = None
 
     @property
     def training_seed(self) -> int:

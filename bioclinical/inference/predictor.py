@@ -30,16 +30,17 @@ class Predictor:
         point: Any = None,
         abstain_below: float | None = None,
         runtime: str = "torch",
+        base: str | None = None,
     ) -> None:
         """point: an operating point (from JSON) in place of the model's own.  abstain_below: a probability.
-        runtime: of `RUNTIMES`.
+        runtime: of `RUNTIMES`.  base: where the model of an adapter is now.
 
         Raises UserError where the folder holds no fine-tuned model, or one that was changed.
         """
         config = load_config(source)
         self.facts = TrainedFacts.of(config, source.name)
         self.problem = problem_of(config, self.facts, source.name)
-        loaded = RUNTIMES[runtime](source, config, self.problem)
+        loaded = RUNTIMES[runtime](source, config, self.problem, base)
         self.config, self.identity = config, model_identity(source, config) + loaded.identity
         tokenizer = load_tokenizer(source.name)
         require_padding(tokenizer, source.name)
