@@ -30,6 +30,7 @@ MAIN_DEFAULTS = {
     "overwrite": True,
     "resume": False,
     "save_model": None,
+    "save_as": "model",
     "model_label": None,
     "split_seed": 42,
     "fold": None,
