@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from bioclinical.errors import UserError
 
 EMBEDDINGS = -1
-# BERT's, ELECTRA's, DeBERTa's and DistilBERT's `layer.N`, ModernBERT's `layers.N`, GPT-2's `h.N`, ALBERT's groups.
-NUMBERED = re.compile(r"(?:^|\.)(?:layer|layers|h|albert_layer_groups)\.(\d+)\.")
+# BERT's, ELECTRA's and DeBERTa's `layer.N`, ModernBERT's `layers.N`, GPT-2's `h.N`, T5's `block.N`, ALBERT's groups.
+NUMBERED = re.compile(r"(?:^|\.)(?:layer|layers|h|block|albert_layer_groups)\.(\d+)\.")
 # DeBERTa normalises its relative positions by `encoder.LayerNorm`, and its convolution reads the embeddings.
-EMBEDDING = re.compile(r"(?:^|\.)(?:\w*embedding\w*|wte|wpe)\.|(?:^|\.)encoder\.(?:LayerNorm|conv)\.")
+EMBEDDING = re.compile(r"(?:^|\.)(?:\w*embedding\w*|shared|wte|wpe)\.|(?:^|\.)encoder\.(?:LayerNorm|conv)\.")
 
 
 def layer_numbers(names: Iterable[str]) -> dict[str, int]:
@@ -21,6 +21,6 @@ def layer_numbers(names: Iterable[str]) -> dict[str, int]:
     names = list(names)
     numbers = {name: int(found[1]) for name in names if (found := NUMBERED.search(name))}
     if not numbers:
-        raise UserError("this network's layers are not known by name (layer.N, layers.N, h.N)")
+        raise UserError("this network's layers are not known by name (layer.N, layers.N, h.N, block.N)")
     after_last = max(numbers.values()) + 1
     return {name: numbers.get(name, EMBEDDINGS if EMBEDDING.search(name) else after_last) for name in names}

@@ -16,6 +16,7 @@ from bioclinical.finetuning.lora_spec import LoraSpec, frozen_layers
 from bioclinical.modeling import use_packed_forward
 from bioclinical.tiny_models import FAMILIES
 
+ENCODERS = [family for family in FAMILIES if family not in ("t5", "bart")]
 QUICK = ("--limit", 16, "--batch_size", 8, "--epochs", 1, "--lr", "1e-2")
 BATCH = {
     "input_ids": torch.tensor([[2, 7, 8, 9, 10, 3], [2, 11, 12, 3, 0, 0]]),
@@ -42,7 +43,7 @@ def shaken(model):
     return model
 
 
-@pytest.mark.parametrize("family", [*FAMILIES, "gpt2"])
+@pytest.mark.parametrize("family", [*ENCODERS, "gpt2"])
 def test_merged_weights_compute_the_same_in_every_family(tiny_model, family):
     model = classifier(family, tiny_model)
     names, before = list(model.state_dict()), {k: v.clone() for k, v in model.state_dict().items()}
