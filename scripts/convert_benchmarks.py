@@ -11,7 +11,7 @@ from bioclinical.tasks.conversion import CONVERTERS
 from bioclinical.tasks.overview import conversion_lines
 from dataloader import TASKS
 
-WITHOUT_IDS = ("JNLPBA", "ChemProt-BLURB", "MMLU")
+WITHOUT_IDS = ("AnatEM", "JNLPBA", "ChemProt-BLURB", "MMLU")
 
 
 def main() -> None:

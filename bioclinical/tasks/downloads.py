@@ -32,6 +32,7 @@ class Files:
 BLURB_LISTS = "https://microsoft.github.io/BLURB/sample_code/data_generation.tar.gz"
 # Task's folder -> the archives that its converter (bioclinical/tasks/conversion) needs. Their hashes are not known.
 RELEASES = {
+    "AnatEM": ("https://github.com/openbiocorpora/anatem/archive/refs/heads/master.zip",),
     "JNLPBA": (
         "http://www.nactem.ac.uk/GENIA/current/Shared-tasks/JNLPBA/Train/Genia4ERtraining.tar.gz",
         "http://www.nactem.ac.uk/GENIA/current/Shared-tasks/JNLPBA/Evaluation/Genia4ERtest.tar.gz",

@@ -166,7 +166,7 @@ def test_unusable_archives_leave_nothing(server, run, tmp_path, monkeypatch, con
 def test_moved_and_unknown(server, run):
     server.plan = [404]
     assert "answers 404" in run("COS")[2]
-    assert "'DEID' cannot be fetched; known: BC2GM, " in run("DEID")[2]
+    assert "'DEID' cannot be fetched; known: AnatEM, BC2GM, " in run("DEID")[2]
 
 
 # Single files, checked by size and hash

@@ -13,7 +13,7 @@ import pytest
 from repository import ROOT
 
 from bioclinical.errors import UserError
-from bioclinical.tasks.conversion import chemprot, ddi, ebm_nlp, genia, hoc
+from bioclinical.tasks.conversion import anatem, chemprot, ddi, ebm_nlp, genia, hoc
 from bioclinical.tasks.conversion.archives import unpack_release
 from bioclinical.tasks.conversion.common import marked, read_ids
 from bioclinical.tasks.corpora.hoc import LABELS, HocReader
@@ -181,6 +181,21 @@ def test_genia(tmp_path):
     assert train[0]["tags"] == ["B-DNA", "I-DNA"] and [s["tokens"] for s in devel] == [["x"]]
     with pytest.raises(UserError, match="has 10 lines; did the release change"):
         genia.convert(tmp_path / "r", None, tmp_path / "JNLPBA")
+
+
+def test_anatem(tmp_path, real_data):
+    """The published parts, taken apart into the release's files, come back byte for byte."""
+    for part in anatem.PARTS:
+        whole = (real_data / "anatem" / f"{part}.tsv").read_text(encoding="utf-8")
+        for document in whole.split("-DOCSTART- (")[1:]:
+            name, _, lines = document.partition(")\n\n")
+            write(tmp_path / "anatem-master" / "original-data" / "conll" / part / f"{name}.conll", lines)
+    anatem.convert(tmp_path / "anatem-master", None, tmp_path / "AnatEM")
+    for part in anatem.PARTS:
+        published = (real_data / "anatem" / f"{part}.tsv").read_bytes()
+        assert (tmp_path / "AnatEM" / f"{part}.tsv").read_bytes().rstrip() == published.rstrip()
+    with pytest.raises(UserError, match="holds 'conll/train' 0 times"):
+        anatem.convert(tmp_path / "AnatEM", None, tmp_path / "other")
 
 
 def test_lists_of_ids(tmp_path, real_data):

@@ -99,7 +99,7 @@ TASKS = [
         reader=ConllReader(MTL_FILES, columns=2),
         labels=bio_tags(ANATEM_TYPES),
         folder="AnatEM",
-        source="Get the corpus from the GitHub repository openbiocorpora/anatem and convert it (docs/data.md)",
+        source="Get it with scripts/download_data.py AnatEM (the GitHub repository openbiocorpora/anatem)",
         licence="CC BY-SA 3.0 (annotations); texts of PubMed and PMC open access",
         published=Published(
             examples=(5_861, 2_118, 3_830), entities=(6_946, 2_139, 4_616), groups=(606, 202, 404)

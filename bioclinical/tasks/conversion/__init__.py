@@ -5,10 +5,11 @@ Microsoft's data_generation.tar.gz), and writes the task's files. `dataloader.py
 against the published ones.
 """
 
-from bioclinical.tasks.conversion import chemprot, ddi, ebm_nlp, genia, hoc, mmlu
+from bioclinical.tasks.conversion import anatem, chemprot, ddi, ebm_nlp, genia, hoc, mmlu
 
 # The task's folder -> what writes it.
 CONVERTERS = {
+    "AnatEM": anatem.convert,
     "JNLPBA": genia.convert,
     "PICO": ebm_nlp.convert,
     "DDI-BLURB": ddi.convert,
