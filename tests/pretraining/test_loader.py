@@ -128,9 +128,9 @@ def test_a_workers_error_keeps_its_sentence(tmp_path, tokenizer, workers):
 
 def test_token_clock(reader):
     batch = take(loader(reader), 1)[0]
-    real = data_spec(loader(reader), False, 256)
-    padded = data_spec(loader(reader), True, 256)
-    unpacked = data_spec(loader(reader), True, None)
+    real = data_spec(loader(reader), Geometry(4, 256, 40))
+    padded = data_spec(loader(reader), Geometry(4, 256, 40, counts_padding=True))
+    unpacked = data_spec(loader(reader), Geometry(4, 256, 40, counts_padding=True, units_per_row=4))
     tokens = sum(row["tokens"] for row in batch["rows"])
     assert real.get_num_tokens_in_batch(batch) == tokens
     assert padded.get_num_tokens_in_batch(batch) == 4 * 256

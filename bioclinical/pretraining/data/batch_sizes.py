@@ -61,7 +61,7 @@ def note_on_batch(recipe: Recipe, world: int) -> str | None:
     )
 
 
-def geometry_of(section: Loader, sizes: BatchSizes, world: int) -> Geometry:
+def geometry_of(section: Loader, sizes: BatchSizes, world: int, counts_padding: bool = False) -> Geometry:
     """How many rows of which capacity make a batch."""
     return Geometry(
         row_count=sizes.rows_per_process * world,
@@ -69,6 +69,7 @@ def geometry_of(section: Loader, sizes: BatchSizes, world: int) -> Geometry:
         buffer=section.packing_buffer_size or 5 * sizes.total,
         processes=world,
         units_per_row=None if section.sequence_packing else sizes.micro,
+        counts_padding=counts_padding,
         **batch_warmup(section, sizes, world),
     )
 

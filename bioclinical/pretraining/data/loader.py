@@ -14,7 +14,7 @@ from composer.core import DataSpec
 from torch.utils.data import DataLoader
 
 from bioclinical.errors import UserError
-from bioclinical.pretraining.data.packer import Packer, State
+from bioclinical.pretraining.data.packer import Geometry, Packer, State
 from bioclinical.pretraining.data.rows import Batch, Row, RowReader, Share, share_of
 
 
@@ -95,9 +95,10 @@ class PackedLoader:
         packer = self.new_packer()
         packer.state = copy.deepcopy(self.state)
         while True:
+            clock = packer.state.clock
             rows, last = packer.next_batch()
             self.positions.append((copy.deepcopy(packer.state), last))
-            yield share_of(rows, self.rank, self.world, self.in_step)
+            yield share_of(rows, self.rank, self.world, self.in_step, clock)
             if last and not self.endless:
                 return
 
@@ -128,17 +129,11 @@ def as_it_is(batch: Batch) -> Batch:
     return batch
 
 
-def data_spec(loader: PackedLoader, count_padding: bool, row_capacity: int | None) -> DataSpec:
-    """How Composer counts and divides the batches.
-
-    With `count_padding` a row counts as the padded rows of ModernBERT's trainer would on the token clock: its whole
-    capacity when packed (`row_capacity`), else its samples times the longest.
-    """
+def data_spec(loader: PackedLoader, geometry: Geometry) -> DataSpec:
+    """How Composer counts and divides the batches."""
 
     def tokens_of(row: Row) -> int:
-        if not count_padding or not row["samples"]:
-            return row["tokens"]
-        return row_capacity or row["samples"] * row["max_seqlen"]
+        return geometry.on_clock(row["tokens"], row["samples"], row["max_seqlen"])
 
     def count_tokens(batch: Batch) -> dict[str, int]:
         rows = batch["rows"]

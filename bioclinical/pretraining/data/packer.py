@@ -22,7 +22,8 @@ class Geometry:
 
     units_per_row: without packing, how many documents make a row, whatever their length. smallest_row_count and
     warmup_tokens: batches begin with `smallest_row_count` rows and grow to `row_count`, a multiple of `processes` at a
-    time, each size staying for a share of the tokens in proportion to itself.
+    time, each size staying for a share of the tokens in proportion to itself. counts_padding: on the token clock a row
+    counts as ModernBERT's trainer pads it.
     """
 
     row_count: int
@@ -32,6 +33,15 @@ class Geometry:
     units_per_row: int | None = None
     smallest_row_count: int | None = None
     warmup_tokens: int = 0
+    counts_padding: bool = False
+
+    def on_clock(self, tokens: int, documents: int, longest: int) -> int:
+        """What a row counts on the token clock: its tokens, or with padding its whole capacity when packed, else its
+        documents times the longest.
+        """
+        if not self.counts_padding or not documents:
+            return tokens
+        return self.capacity if self.units_per_row is None else documents * longest
 
     def row_count_after(self, tokens: int) -> int:
         """Rows of the batch that begins after this many tokens."""
@@ -48,12 +58,15 @@ class Geometry:
 
 @dataclass
 class State:
-    """Where a plan stands: next place in the epoch's order, batches of the epoch, all tokens so far, waiting units."""
+    """Where a plan stands: next place in the epoch's order, batches of the epoch, all tokens so far, also as the
+    token clock counts them, waiting units.
+    """
 
     epoch: int = 0
     place: int = 0
     batches: int = 0
     tokens: int = 0
+    clock: int = 0
     waiting: deque[Unit] = field(default_factory=deque)
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,7 +100,10 @@ class Packer:
         row_count = self.geometry.row_count_after(state.tokens)
         rows = self.by_count(row_count) if self.geometry.units_per_row else self.best_fit(row_count)
         state.batches += 1
-        state.tokens += int(sum(self.lengths[unit] for row in rows for _, unit in row))
+        for row in filter(None, rows):
+            lengths = [int(self.lengths[unit]) for _, unit in row]
+            state.tokens += sum(lengths)
+            state.clock += self.geometry.on_clock(sum(lengths), len(lengths), max(lengths))
         if state.epoch == epoch and state.place == len(self.lengths) and not state.waiting:
             self.begin_epoch()
         return rows, state.epoch != epoch

@@ -29,8 +29,8 @@ class Example:
     weights: dict[str, int]
 
 
-# (ids, epoch, document, window) -> Example: a pure function, called in worker processes.
-Examples = Callable[[np.ndarray, int, int, int], Example]
+# (ids, epoch, document, window, token clock at the batch's beginning) -> Example: a pure function, called in workers.
+Examples = Callable[[np.ndarray, int, int, int, int], Example]
 
 
 class Row(TypedDict):
@@ -56,10 +56,13 @@ class Batch(TypedDict):
 
 @dataclass(frozen=True)
 class Share:
-    """What one process computes of a batch. silent: its last so many rows repeat documents of others, not to count."""
+    """What one process computes of a batch. silent: its last so many rows repeat documents of others, not to count.
+    clock: the token clock at the batch's beginning.
+    """
 
     rows: list[list[Unit]]
     silent: int = 0
+    clock: int = 0
 
 
 class RowReader(Dataset):
@@ -72,18 +75,18 @@ class RowReader(Dataset):
     def __getitem__(self, share: Share) -> Batch | UserError:
         try:
             own = len(share.rows) - share.silent
-            rows = [self.read_row(row, silent=number >= own) for number, row in enumerate(share.rows)]
+            rows = [self.read_row(row, number >= own, share.clock) for number, row in enumerate(share.rows)]
         except UserError as error:
             return error
         if own and not any(row["loss_weight"] for row in rows):
             rows[0]["loss_weight"] = 1  # nothing to predict: a loss of zero, which must not be divided by zero
         return {"rows": rows}
 
-    def read_row(self, row: list[Unit], silent: bool) -> Row:
+    def read_row(self, row: list[Unit], silent: bool, clock: int = 0) -> Row:
         examples, documents = [], []
         for epoch, unit in row:
             ids, document, window = self.windows.read(unit)
-            examples.append(self.examples(ids, epoch, document, window))
+            examples.append(self.examples(ids, epoch, document, window, clock))
             documents.append(document)
         lengths = [len(example.input_ids) for example in examples]
         tokens = sum(lengths)
@@ -110,7 +113,7 @@ class RowReader(Dataset):
         }
 
 
-def share_of(rows: list[list[Unit]], rank: int, world: int, in_step: bool = False) -> Share:
+def share_of(rows: list[list[Unit]], rank: int, world: int, in_step: bool = False, clock: int = 0) -> Share:
     """The rows rank, rank + world, ... without the empty ones; at least one, if silent.
 
     in_step: as many for every process, because they gather each other's weights row by row.
@@ -119,5 +122,5 @@ def share_of(rows: list[list[Unit]], rank: int, world: int, in_step: bool = Fals
     own = [row for row in rows[rank::world] if row]
     silent = max(1, max(counts) if in_step else 0) - len(own)
     if silent <= 0:
-        return Share(own)
-    return Share([*own, *[[next(unit for row in rows for unit in row)]] * silent], silent)
+        return Share(own, clock=clock)
+    return Share([*own, *[[next(unit for row in rows for unit in row)]] * silent], silent, clock)

@@ -61,7 +61,7 @@ def build_loader(
     windows = Windows(documents, dataset.max_seq_len)
     if not len(windows.lengths):
         raise UserError(f"'{folder}' holds only documents without tokens; convert some text into this split")
-    geometry = geometry_of(section, sizes, position.world)
+    geometry = geometry_of(section, sizes, position.world, is_training and recipe.count_padding_tokens)
     carry_over = is_training and section.drop_last
     workers, notes = workers_of(section)
     if windows.windowed_documents:
@@ -75,8 +75,7 @@ def build_loader(
         workers=workers,
         in_step=recipe.fsdp_config is not None,
     )
-    padded_row = geometry.capacity if section.sequence_packing else None
-    spec = data_spec(loader, is_training and recipe.count_padding_tokens, padded_row)
+    spec = data_spec(loader, geometry)
     return SplitLoader(
         spec, loader, windows, sizes, geometry.capacity, [f"{name.split('_')[0]}: {note}" for note in notes]
     )

@@ -31,8 +31,8 @@ class Weighted:
     masking: Masking
     kl_on_masked: bool
 
-    def __call__(self, ids: np.ndarray, epoch: int, document: int, window: int = 0) -> Example:
-        example = self.masking(ids, epoch, document, window)
+    def __call__(self, ids: np.ndarray, epoch: int, document: int, window: int = 0, clock: int = 0) -> Example:
+        example = self.masking(ids, epoch, document, window, clock)
         masked = example.weights["masked_tokens"]
         kl = masked if self.kl_on_masked else len(ids)
         return Example(example.input_ids, example.targets, {"masked_tokens": masked, "kl": kl, "cosine": len(ids)})

@@ -18,6 +18,7 @@ from bioclinical.pretraining.data.rows import Example, Row
 from bioclinical.pretraining.objectives.chunks import sum_over_chunks, vocabulary_loss
 from bioclinical.pretraining.objectives.counting import choose_tokens, choose_words, number_of_tokens
 from bioclinical.pretraining.recipe import schema
+from bioclinical.pretraining.recipe.masking_rate import MaskingRate, MaskingSchedule, masking_rate
 from bioclinical.text.labels import IGNORED_LABEL
 from bioclinical.text.vocabulary_match import entries_of
 
@@ -26,12 +27,12 @@ from bioclinical.text.vocabulary_match import entries_of
 class Masking:
     """BERT's rule: of the chosen tokens, `masked_share` become [MASK], `random_share` a random one, the rest stays.
 
-    `maskable` (bool per id) tells which ids may be chosen, `random_ids` which may be drawn as replacement. counting:
-    how many are chosen (counting.py), of documents of at most `longest` tokens. starts_word (bool per id): whole words
-    are chosen, up to `longest_ngram` in a row.
+    rate: the share of tokens that are chosen, by the token clock. `maskable` (bool per id) tells which ids may be
+    chosen, `random_ids` which may be drawn as replacement. counting: how many are chosen (counting.py), of documents of
+    at most `longest` tokens. starts_word (bool per id): whole words are chosen, up to `longest_ngram` in a row.
     """
 
-    probability: float
+    rate: MaskingRate
     mask_id: int
     maskable: np.ndarray
     random_ids: np.ndarray
@@ -45,7 +46,12 @@ class Masking:
 
     @classmethod
     def of(
-        cls, tokenizer: PreTrainedTokenizerFast, vocabulary: int, probability: float, seed: int, mask_special: bool
+        cls,
+        tokenizer: PreTrainedTokenizerFast,
+        vocabulary: int,
+        probability: float | MaskingSchedule,
+        seed: int,
+        mask_special: bool,
     ) -> "Masking":
         """Special tokens are neither masked nor drawn; with `mask_special` both, as in ModernBERT's own training."""
         if tokenizer.mask_token_id is None:
@@ -56,7 +62,7 @@ class Masking:
         if not mask_special:
             ordinary[tokenizer.all_special_ids] = False
             maskable[tokenizer.all_special_ids] = False
-        return cls(probability, tokenizer.mask_token_id, maskable, np.flatnonzero(ordinary), seed)
+        return cls(masking_rate(probability), tokenizer.mask_token_id, maskable, np.flatnonzero(ordinary), seed)
 
     @classmethod
     def from_recipe(
@@ -85,20 +91,21 @@ class Masking:
             longest_ngram=keys.longest_ngram,
         )
 
-    def __call__(self, ids: np.ndarray, epoch: int, document: int, window: int = 0) -> Example:
+    def __call__(self, ids: np.ndarray, epoch: int, document: int, window: int = 0, clock: int = 0) -> Example:
         """The target `labels` holds the masked ids, and -100 where nothing is predicted.
 
-        A pure function of the seed, the epoch and the document (and its window): the same on every rank and in every
-        row.
+        A pure function of the seed, the epoch and the document (and its window), and of the rate at this time of the
+        token clock: the same on every rank and in every row.
         """
+        probability = self.rate(clock)
         rng = np.random.default_rng((self.seed, epoch, document, window))
         draw = rng.random(len(ids))
         replacements = rng.choice(self.random_ids, len(ids))
         if self.counting == "independent" and self.starts_word is None:
-            chosen = (draw < self.probability) & self.maskable[ids]
-            scale = self.probability  # the draws of the chosen tokens lie below it
+            chosen = (draw < probability) & self.maskable[ids]
+            scale = probability  # the draws of the chosen tokens lie below it
         else:
-            chosen, scale = self.counted(ids, rng), 1.0
+            chosen, scale = self.counted(ids, probability, rng), 1.0
         labels = np.where(chosen, ids, IGNORED_LABEL)
         inputs = ids.copy()
         masked = chosen & (draw < self.masked_share * scale)
@@ -107,10 +114,10 @@ class Masking:
         inputs[replaced] = replacements[replaced]
         return Example(inputs, {"labels": labels}, {"masked_tokens": int(chosen.sum())})
 
-    def counted(self, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def counted(self, ids: np.ndarray, probability: float, rng: np.random.Generator) -> np.ndarray:
         """(tokens,) bool: a number of tokens, or of whole words, that follows from the document's length."""
         counting = "bert" if self.counting == "independent" else self.counting
-        count = number_of_tokens(counting, self.probability, len(ids), self.longest, rng)
+        count = number_of_tokens(counting, probability, len(ids), self.longest, rng)
         if self.starts_word is None:
             return choose_tokens(self.maskable[ids], count, rng)
         return choose_words(self.maskable[ids], self.starts_word[ids], count, self.longest_ngram, rng)

@@ -38,7 +38,7 @@ class Shifted:
         never = {tokenizer.mask_token_id, tokenizer.pad_token_id} - {None, end}
         return cls(end, tokenizer.convert_ids_to_tokens(end), frozenset(never))
 
-    def __call__(self, ids: np.ndarray, epoch: int, document: int, window: int = 0) -> Example:
+    def __call__(self, ids: np.ndarray, epoch: int, document: int, window: int = 0, clock: int = 0) -> Example:
         if ids[-1] != self.end_id or self.forbidden.intersection(ids.tolist()):
             raise UserError(
                 f"document {document} was not converted for next_token: it must end with {self.end_text} and hold "

@@ -50,8 +50,8 @@ class Fillings:
 
     masking: Masking
 
-    def __call__(self, ids: np.ndarray, epoch: int, document: int, window: int = 0) -> Example:
-        example = self.masking(ids, epoch, document, window)
+    def __call__(self, ids: np.ndarray, epoch: int, document: int, window: int = 0, clock: int = 0) -> Example:
+        example = self.masking(ids, epoch, document, window, clock)
         draws = np.random.default_rng((self.masking.seed, epoch, document, window, DRAWS)).random(len(ids))
         weights = {"generator": example.weights["masked_tokens"], "discriminator": len(ids)}
         return Example(example.input_ids, example.targets | {"draws": draws}, weights)

@@ -16,7 +16,7 @@ class Rule:
     at_least, at_most, above, below: a number's range; also: values outside of it that have a meaning. why: of a range
     or of `only`. fractions: a duration may be a fraction of max_duration. variants: the sections among which the key
     `selector` chooses (of the section itself, or, with `beside`, of the one it stands in). parts: a section of named
-    parts, each of its own kind (None: its keys pass through).
+    parts, each of its own kind (None: its keys pass through). or_section: a section may stand in the value's place.
     """
 
     only: tuple[Any, ...] = ()
@@ -32,6 +32,7 @@ class Rule:
     selector: str = "name"
     beside: bool = False
     parts: Mapping[str, type | None] | None = None
+    or_section: type | None = None
 
 
 def key(default: Any = dataclasses.MISSING, **rule: Any) -> Any:

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bioclinical.errors import UserError, first_line
+from bioclinical.pretraining.recipe.masking_rate import MaskingSchedule, in_tokens
 from bioclinical.pretraining.recipe.schema import Recipe
 from bioclinical.pretraining.recipe.sections import read_section, to_plain
 
@@ -32,7 +33,22 @@ def load_recipe(path: str | Path, overrides: list[str] = ()) -> Recipe:
         for name in ("save_folder", "load_path")
         if (folder := getattr(recipe, name))
     }
-    return dataclasses.replace(recipe, **folders)
+    return with_masking_in_tokens(dataclasses.replace(recipe, **folders))
+
+
+def with_masking_in_tokens(recipe: Recipe) -> Recipe:
+    """The recipe with a falling masking rate's times in tokens. Raises UserError where there can be none."""
+    key = "{}.dataset.mlm_probability"
+    if recipe.eval_loader and isinstance(recipe.eval_loader.dataset.mlm_probability, MaskingSchedule):
+        raise UserError(
+            f"{key.format('eval_loader')} must be one number, so that evaluations of all times can be compared"
+        )
+    train, rate = recipe.train_loader, recipe.train_loader.dataset.mlm_probability
+    if not isinstance(rate, MaskingSchedule):
+        return recipe
+    rate = in_tokens(key.format("train_loader"), rate, recipe.max_duration)
+    dataset = dataclasses.replace(train.dataset, mlm_probability=rate)
+    return dataclasses.replace(recipe, train_loader=dataclasses.replace(train, dataset=dataset))
 
 
 def apply_override(raw: DictConfig, override: str) -> None:

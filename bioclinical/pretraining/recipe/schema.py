@@ -10,6 +10,7 @@ from typing import Any
 
 from bioclinical.pretraining.recipe.duration import Duration
 from bioclinical.pretraining.recipe.keys import anchor, fixed, key, unused
+from bioclinical.pretraining.recipe.masking_rate import MaskingSchedule
 
 LARGEST_SEED = 2**32 - 2**16  # NumPy takes 32 bits, and every process adds its number
 WIDEST, LONGEST, MOST = 32_768, 1_048_576, 1_000_000
@@ -293,7 +294,7 @@ class Dataset:
     max_seq_len: int = key(at_least=3, at_most=LONGEST)
     shuffle: bool = key(False)
     shuffle_seed: int = key(42, at_least=0, at_most=LARGEST_SEED)
-    mlm_probability: float | None = key(None, above=0, below=1)
+    mlm_probability: float | MaskingSchedule | None = key(None, above=0, below=1, or_section=MaskingSchedule)
     mask_special_tokens: bool = key(False)
     streaming: bool = fixed(False)
 
@@ -449,7 +450,7 @@ class Recipe:
     data_remote: str | None = anchor()
     max_seq_len: int | None = anchor()
     tokenizer_name: str | None = anchor()
-    mlm_probability: float | None = anchor()
+    mlm_probability: Any = anchor()
     run_name: str = key()
     seed: int = key(at_least=0, at_most=LARGEST_SEED)
     objective: MaskedTokens | NextToken | ReplacedTokens | Distillation = key(

@@ -48,6 +48,8 @@ def read_section(prefix: str, values: Any, section: type) -> Any:
         elif rule.variants:
             selected = read if rule.beside else value
             read[name] = read_variant(prefix + name, value, rule, selected)
+        elif rule.or_section and isinstance(value, dict):
+            read[name] = read_section(f"{prefix}{name}.", value, rule.or_section)
         elif rule.parts:
             read[name] = read_parts(prefix + name, value, rule.parts)
         elif dataclasses.is_dataclass(kind) and kind is not Duration:

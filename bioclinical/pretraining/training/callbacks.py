@@ -15,6 +15,7 @@ from torch.nn.utils import get_total_norm
 from bioclinical.errors import RunFailed
 from bioclinical.pretraining.architectures import Architecture
 from bioclinical.pretraining.objectives import Objective
+from bioclinical.pretraining.recipe.masking_rate import MaskingRate, MaskingSchedule, masking_rate
 from bioclinical.pretraining.recipe.schema import Recipe
 from bioclinical.pretraining.training.composer_model import total_of
 from bioclinical.pretraining.training.sharding import whole
@@ -109,6 +110,16 @@ class PackingEfficiency(Callback):
             logger.log_metrics({"trainer/packing_efficiency": filled})
 
 
+class MaskingRateLog(Callback):
+    """Logs the share of tokens that are masked in each batch, where it changes with the token clock."""
+
+    def __init__(self, rate: MaskingRate):
+        self.rate = rate
+
+    def batch_start(self, state: State, logger: Logger) -> None:
+        logger.log_metrics({"trainer/masking_rate": self.rate(state.timestamp.token.value)})
+
+
 class ScheduledGC(Callback):
     """Collects garbage on all processes at the same batch, not whenever Python thinks fit, which makes others wait."""
 
@@ -154,6 +165,8 @@ def build_callbacks(
     callbacks: list[Callback] = [GradientGuard(log_norm.batch_log_interval if log_norm else None)]
     if len(objective.terms) > 1:
         callbacks.append(TermTotals())
+    if isinstance(rate := recipe.train_loader.dataset.mlm_probability, MaskingSchedule):
+        callbacks.append(MaskingRateLog(masking_rate(rate)))
     for name, options in section.items():
         if name in COMPOSERS:
             callbacks.append(COMPOSERS[name](**vars(options)))

@@ -75,6 +75,8 @@ class RunLog(LoggerDestination):
             parts.append(f"packing {packing:.1%}")
         if (padded := self.latest.get("trainer/padded_share")) is not None:
             parts.append(f"padding {padded:.1%}")
+        if (masked := self.latest.get("trainer/masking_rate")) is not None:
+            parts.append(f"masking {masked:.1%}")
         parts.append(f"memory {peak_memory_bytes('cuda' if torch.cuda.is_available() else 'cpu') / 2**30:.1f} GiB")
         if (mfu := self.latest.get("throughput/device/mfu")) is not None:
             parts.append(f"MFU {mfu:.1%}")

@@ -23,6 +23,7 @@ from bioclinical.files import make_folder, write_text
 from bioclinical.pretraining.architectures import Architecture, build_architecture
 from bioclinical.pretraining.compute import Compute, choose_compute
 from bioclinical.pretraining.data.batch_sizes import eval_batch_sizes, note_on_batch, train_batch_sizes
+from bioclinical.pretraining.data.packer import State as LoaderState
 from bioclinical.pretraining.data.split_loader import Position, SplitLoader, build_loader
 from bioclinical.pretraining.objectives import build_objective
 from bioclinical.pretraining.recipe.load import plain_recipe, recipe_text
@@ -183,6 +184,7 @@ def build_trainer(parts: Parts, folder: Path, resume: Path | None, clock: Timest
         )
     if clock is not None:
         trainer.state.timestamp = clock
+        parts.train.loader.restart(LoaderState(clock=clock.token.value), epoch_closed=False)
     return trainer
 
 
