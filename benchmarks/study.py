@@ -213,7 +213,10 @@ def train(work: Path, name: str, values: dict[str, Any]) -> Path:
     from bioclinical.pretraining.training.run import run
 
     folder = work / "runs" / name
-    given = [f"{key}={value}" for key, value in (values | {"run_name": name, "save_folder": folder}).items()]
+    given = [
+        f"{key}={value}"
+        for key, value in (values | {"run_name": name, "save_folder": folder, "eval_loader": "null"}).items()
+    ]
     recipe = load_recipe(RECIPE, given)
     if how_it_ended(recipe) is None:
         say(f"pre-training: {name}, {recipe.max_duration}")

@@ -185,6 +185,8 @@ def test_published_values(kind, size):
     assert recipe.max_duration.value == (5e9 if kind == "return" else 50e9)
     assert recipe.train_loader.dataset.mlm_probability == {"causal": None, "return": 0.15, "control": 0.3}[kind]
     assert (recipe.global_train_batch_size, recipe.train_loader.dataset.max_seq_len) == (384, 8192)
+    shares = {name: stream.proportion for name, stream in recipe.train_loader.dataset.streams.items()}
+    assert shares == {"biomed_enriched": 0.6, "instructions": 0.2, "mimic3": 0.2}
     optimizer = recipe.optimizer
     assert (optimizer.name, optimizer.lr, optimizer.betas) == ("decoupled_adamw", 2e-4, (0.9, 0.98))
     assert (optimizer.weight_decay, recipe.precision) == (1e-5, "amp_bf16")

@@ -8,6 +8,7 @@ from pretraining_setup import write_mds
 from bioclinical.errors import UserError
 from bioclinical.pretraining.data.documents import Windows, open_documents
 from bioclinical.pretraining.data.loader import PackedLoader, Workers, data_spec
+from bioclinical.pretraining.data.order import OnceEach
 from bioclinical.pretraining.data.packer import Geometry, Packer
 from bioclinical.pretraining.data.rows import RowReader
 from bioclinical.pretraining.objectives.masked_tokens import Masking
@@ -30,7 +31,12 @@ def reader(mds, tokenizer):
 
 def loader(reader, rank=0, world=1, endless=True, workers=0, rows=4, carry_over=True) -> PackedLoader:
     def new() -> Packer:
-        return Packer(reader.windows.lengths, Geometry(rows, 256, 40, world), 3, True, carry_over)
+        return Packer(
+            reader.windows.lengths,
+            Geometry(rows, 256, 40, world),
+            OnceEach(len(reader.windows.lengths), 3, True),
+            carry_over,
+        )
 
     return PackedLoader(reader, new, rank, world, endless=endless, workers=Workers(workers))
 

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
+from composer.metrics.nlp import LanguageCrossEntropy
 
-from bioclinical.pretraining.objectives.masked_tokens import Masking
+from bioclinical.pretraining.objectives.masked_tokens import MaskedTokens, Masking
 from bioclinical.text.labels import IGNORED_LABEL
 from bioclinical.text.tokenization import load_tokenizer
 
@@ -38,6 +40,13 @@ def test_rates(tokenizer, probability):
     assert abs(len(random) / chosen.sum() - 0.1) < 0.01
     assert not np.isin(random, tokenizer.all_special_ids).any() and random.max() < len(tokenizer)
     assert len(np.unique(random)) > 0.9 * len(tokenizer)  # drawn from all others
+
+
+def test_a_row_without_masked_tokens_is_evaluated():
+    objective, metric = MaskedTokens.__new__(MaskedTokens), LanguageCrossEntropy()
+    assert objective.update(metric, (torch.zeros(0, 5), torch.zeros(0, dtype=torch.long))) == 0
+    assert objective.update(metric, (torch.zeros(2, 5), torch.tensor([1, 2]))) == 2
+    assert float(metric.compute()) == pytest.approx(np.log(5), abs=1e-6)
 
 
 def test_special_tokens_like_modernbert(tokenizer):

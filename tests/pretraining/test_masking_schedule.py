@@ -11,6 +11,7 @@ from bioclinical.checkpoints.read import load_checkpoint, read_checkpoint
 from bioclinical.errors import UserError
 from bioclinical.pretraining.data.documents import Windows, open_documents
 from bioclinical.pretraining.data.loader import PackedLoader, Workers
+from bioclinical.pretraining.data.order import OnceEach
 from bioclinical.pretraining.data.packer import Geometry, Packer
 from bioclinical.pretraining.data.rows import RowReader
 from bioclinical.pretraining.objectives.masked_tokens import Masking
@@ -40,7 +41,10 @@ def reader(mds, tiny_model):
 
 
 def batches(reader, state=None, rank=0, world=1, workers=0, epochs=2):
-    packer = lambda: Packer(reader.windows.lengths, Geometry(4, 256, 40, world), 3, True, True)  # noqa: E731
+    def packer() -> Packer:
+        lengths = reader.windows.lengths
+        return Packer(lengths, Geometry(4, 256, 40, world), OnceEach(len(lengths), 3, True), True)
+
     loader = PackedLoader(reader, packer, rank, world, endless=True, workers=Workers(workers))
     if state:
         loader.load_state_dict(state)

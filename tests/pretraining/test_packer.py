@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from bioclinical.pretraining.data.filling import filling
+from bioclinical.pretraining.data.order import OnceEach
 from bioclinical.pretraining.data.packer import Geometry, Packer, State
 
 
@@ -26,7 +27,7 @@ def epoch(packer: Packer) -> list[list[list]]:
 @pytest.mark.parametrize("units_per_row", [None, 3])
 def test_every_unit_once_per_epoch(carry_over, units_per_row):
     lengths = lognormal(500)
-    packer = Packer(lengths, Geometry(4, 4096, 80, units_per_row=units_per_row), 1, True, carry_over)
+    packer = Packer(lengths, Geometry(4, 4096, 80, units_per_row=units_per_row), OnceEach(500, 1, True), carry_over)
     seen = [unit for _ in range(4) for batch in epoch(packer) for row in batch for unit in row]
     for number in range(4):
         own = [unit for at, unit in seen if at == number]
@@ -38,21 +39,21 @@ def test_every_unit_once_per_epoch(carry_over, units_per_row):
 
 def test_rows_stay_within_their_capacity():
     lengths = lognormal(2000)
-    for batch in epoch(Packer(lengths, Geometry(6, 2048, 100), 0, True, False)):
+    for batch in epoch(Packer(lengths, Geometry(6, 2048, 100), OnceEach(2000, 0, True), False)):
         assert max(sum(lengths[unit] for _, unit in row) for row in batch) <= 2048
 
 
 def test_nobody_waits_long():
     """A document that fits nowhere comes first in the next batch."""
     lengths = np.where(np.arange(1000) % 10 == 0, 900, 40)
-    packer = Packer(lengths, Geometry(2, 1000, 30), 0, False, False)
+    packer = Packer(lengths, Geometry(2, 1000, 30), OnceEach(1000, 0, False), False)
     placed = {unit: number for number, batch in enumerate(epoch(packer)) for row in batch for _, unit in row}
     arrival = {unit: min(placed[later] for later in range(unit, 1000)) for unit in range(1000)}
     assert max(placed[unit] - arrival[unit] for unit in range(1000)) <= 16  # 31 waiting, two long ones per batch
 
 
 def test_a_small_data_set_gives_partial_batches():
-    packer = Packer(np.full(5, 10), Geometry(4, 1000, 20), 0, True, True)
+    packer = Packer(np.full(5, 10), Geometry(4, 1000, 20), OnceEach(5, 0, True), True)
     for number in range(3):
         rows, last = packer.next_batch()
         assert last and sorted(unit for row in rows for _, unit in row) == [0, 1, 2, 3, 4]
@@ -62,7 +63,7 @@ def test_a_small_data_set_gives_partial_batches():
 
 def test_continuing_from_a_saved_state():
     lengths = lognormal(700)
-    new = lambda: Packer(lengths, Geometry(4, 2048, 60), 5, True, True)  # noqa: E731
+    new = lambda: Packer(lengths, Geometry(4, 2048, 60), OnceEach(700, 5, True), True)  # noqa: E731
     whole = new()
     expected = [whole.next_batch() for _ in range(60)]
     for cut in (0, 1, 17, 33, 59):
@@ -75,9 +76,8 @@ def test_continuing_from_a_saved_state():
 
 
 def test_orders_differ_between_epochs_and_seeds():
-    packer = Packer(lognormal(300), Geometry(4, 4096, 40), 42, True, False)
-    other = Packer(lognormal(300), Geometry(4, 4096, 40), 43, True, False)
-    orders = [packer.epoch_order(0), packer.epoch_order(1), other.epoch_order(0)]
+    one, other = OnceEach(300, 42, True), OnceEach(300, 43, True)
+    orders = [one.of_epoch(0)[1], one.of_epoch(1)[1], other.of_epoch(0)[1]]
     assert len({tuple(order) for order in orders}) == 3  # also epoch 1 of seed 42 is not epoch 0 of seed 43
     np.testing.assert_array_equal(np.sort(orders[1]), np.arange(300))
 
@@ -94,7 +94,12 @@ def test_clinical_lengths_fill_the_published_rows(real_data, processes):
     notes = pd.read_csv(real_data / "corpora" / "clinical_notes.csv")["notes"].str.len().to_numpy() / 4.4
     drawn = np.random.default_rng(0).choice(np.clip(notes, 3, 8192).astype(int), 200_000)
     lengths = drawn[: np.searchsorted(drawn.cumsum(), 50_000_000)]
-    packer = Packer(lengths, Geometry(6 * processes, 12 * 8192, 360 * processes, processes), 2998, True, False)
+    packer = Packer(
+        lengths,
+        Geometry(6 * processes, 12 * 8192, 360 * processes, processes),
+        OnceEach(len(lengths), 2998, True),
+        False,
+    )
     fills = [[sum(lengths[unit] for _, unit in row) / (12 * 8192) for row in batch] for batch in epoch(packer)][:-1]
     assert lengths.sum() > 0.99 * 50_000_000 and np.mean(fills) > 0.99
 

@@ -64,7 +64,7 @@ IN_RUNS = {
 }
 ON_GPU = {"precision", "train_loader.pin_memory"}
 SECTIONS = {"model", "model.model_config", "train_loader", "train_loader.dataset", "optimizer", "callbacks", "algorithms",
-            "train_loader.dataset.local", "objective"}  # fmt: skip
+            "train_loader.dataset.local", "train_loader.dataset.streams", "objective"}  # fmt: skip
 
 
 def plain(value: object, depth: int = 3) -> object:
@@ -107,7 +107,7 @@ def built(config, monkeypatch) -> dict[str, object]:
         "optimizer": (type(parts.optimizer).__name__, groups),
         "schedule": schedule,
         "loaders": [plain(split and (vars(split.loader), vars(split.loader.reader.examples), split.sizes))
-                    for split in (parts.train, parts.eval)],
+                    for split in (parts.train, *parts.evals.values())],
         "loader": plan,
         "plan": plain(parts.train.loader.new_packer(), 2),
         "batch": [{k: v.tolist() if isinstance(v, torch.Tensor) else v for k, v in (row | row["targets"] | {"targets": 0}).items()}

@@ -111,6 +111,34 @@ class TextDocuments(Documents):
         return f"document {index} of '{self.folder}'"
 
 
+class JoinedDocuments(Documents):
+    """The documents of several folders behind each other. bounds: where those of each begin and end."""
+
+    def __init__(self, parts: list[Documents]):
+        self.parts = parts
+        self.bounds = np.cumsum([0] + [len(part.lengths) for part in parts])
+        self.lengths = np.concatenate([part.lengths for part in parts])
+
+    def part_of(self, index: int) -> tuple[Documents, int]:
+        number = bisect_right(self.bounds, index) - 1
+        return self.parts[number], index - int(self.bounds[number])
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        part, own = self.part_of(index)
+        return part[own]
+
+    def refused(self, expected: ExpectedIds, part: int = 0, parts: int = 1, show: bool = False) -> list[int]:
+        return [
+            int(first) + number
+            for first, one in zip(self.bounds, self.parts)
+            for number in one.refused(expected, part, parts, show)
+        ]
+
+    def where(self, index: int) -> str:
+        part, own = self.part_of(index)
+        return part.where(own)
+
+
 def open_documents(folder: Path, vocabulary: int, tokenizer: PreTrainedTokenizerFast, show: bool = True) -> Documents:
     """The documents of a finished MDS folder or of a folder with a merged index.
 

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from bioclinical.pretraining.data.documents import Documents, Windows
+from bioclinical.pretraining.data.order import OnceEach
 from bioclinical.pretraining.data.packer import Geometry, Packer
 
 
@@ -24,7 +25,9 @@ def filling(
     counted. Of a long epoch only the first `most_batches` are planned.
     """
     units = Windows(Lengths(lengths), longest).lengths
-    packer = Packer(units, dataclasses.replace(geometry, warmup_tokens=0), seed, shuffle, carry_over=False)
+    packer = Packer(
+        units, dataclasses.replace(geometry, warmup_tokens=0), OnceEach(len(units), seed, shuffle), carry_over=False
+    )
     filled: list[float] = []
     is_last = False
     while not is_last and len(filled) < most_batches:

@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
-Unit = tuple[int, int]  # epoch, number of the document (or of a window of it)
+from bioclinical.pretraining.data.order import Order
+
+Unit = tuple[int, int]  # visit (as a rule the epoch), number of the document (or of a window of it)
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Geometry:
 @dataclass
 class State:
     """Where a plan stands: next place in the epoch's order, batches of the epoch, all tokens so far, also as the
-    token clock counts them, waiting units.
+    token clock counts them, tokens of each stream, waiting units.
     """
 
     epoch: int = 0
@@ -67,6 +69,7 @@ class State:
     batches: int = 0
     tokens: int = 0
     clock: int = 0
+    by_stream: list[int] = field(default_factory=list)
     waiting: deque[Unit] = field(default_factory=deque)
 
     def to_dict(self) -> dict[str, Any]:
@@ -84,15 +87,14 @@ class Packer:
     always where a whole epoch is less than a batch, it makes a partial batch. No unit is left out.
     """
 
-    def __init__(self, lengths: np.ndarray, geometry: Geometry, seed: int, shuffle: bool, carry_over: bool):
+    def __init__(self, lengths: np.ndarray, geometry: Geometry, order: Order, carry_over: bool):
         self.lengths = lengths
         self.geometry = geometry
-        self.seed = seed
-        self.shuffle = shuffle
+        self.order = order
         self.carry_over = carry_over
         self.shortest = int(lengths.min())
         self.state = State()
-        self.order: tuple[int, np.ndarray] | None = None
+        self.planned: tuple[int, np.ndarray, np.ndarray] | None = None
 
     def next_batch(self) -> tuple[list[list[Unit]], bool]:
         """The rows of the next batch, and whether it is the last of its epoch."""
@@ -104,7 +106,9 @@ class Packer:
             lengths = [int(self.lengths[unit]) for _, unit in row]
             state.tokens += sum(lengths)
             state.clock += self.geometry.on_clock(sum(lengths), len(lengths), max(lengths))
-        if state.epoch == epoch and state.place == len(self.lengths) and not state.waiting:
+        if self.order.bounds is not None:
+            self.count_streams(rows)
+        if state.epoch == epoch and state.place == len(self.units(epoch)) and not state.waiting:
             self.begin_epoch()
         return rows, state.epoch != epoch
 
@@ -153,22 +157,26 @@ class Packer:
         state = self.state
         if state.waiting:
             return state.waiting.popleft()
-        if state.place == len(self.lengths):
+        if state.place == len(self.units(state.epoch)):
             if not (self.carry_over and state.batches):
                 return None
             self.begin_epoch()
+        units = self.units(state.epoch)
         state.place += 1
-        return state.epoch, int(self.epoch_order(state.epoch)[state.place - 1])
+        return int(self.planned[1][state.place - 1]), int(units[state.place - 1])
 
     def begin_epoch(self) -> None:
         self.state.epoch, self.state.place, self.state.batches = self.state.epoch + 1, 0, 0
 
-    def epoch_order(self, epoch: int) -> np.ndarray:
-        """The order of an epoch: a permutation that depends on seed and epoch only."""
-        if self.order is None or self.order[0] != epoch:
-            count = len(self.lengths)
-            shuffled = (
-                np.random.default_rng((self.seed, epoch)).permutation(count) if self.shuffle else np.arange(count)
-            )
-            self.order = epoch, shuffled
-        return self.order[1]
+    def units(self, epoch: int) -> np.ndarray:
+        """The units of an epoch in their order; their visits are beside them."""
+        if self.planned is None or self.planned[0] != epoch:
+            self.planned = epoch, *self.order.of_epoch(epoch)
+        return self.planned[2]
+
+    def count_streams(self, rows: list[list[Unit]]) -> None:
+        units = np.array([unit for row in rows for _, unit in row])
+        stream = np.searchsorted(self.order.bounds, units, side="right") - 1
+        tokens = np.bincount(stream, self.lengths[units], len(self.order.bounds) - 1).astype(int).tolist()
+        before = self.state.by_stream or [0] * len(tokens)
+        self.state.by_stream = [one + more for one, more in zip(before, tokens)]

@@ -181,7 +181,8 @@ class MaskedTokens:
 
     def update(self, metric: Metric, predictions: tuple[Tensor, Tensor]) -> int:
         logits, labels = predictions
-        metric.update(logits.float(), labels)
+        if len(labels):  # in a short row nothing may be masked, which Composer's metrics do not take
+            metric.update(logits.float(), labels)
         return len(labels)
 
     def training_flops(self, networks: Mapping[str, nn.Module], row: Row) -> float | None:

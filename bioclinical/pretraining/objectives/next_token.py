@@ -102,7 +102,8 @@ class NextToken:
 
     def update(self, metric: Metric, predictions: tuple[Tensor, Tensor]) -> int:
         logits, labels = predictions
-        metric.update(logits.float(), labels)
+        if len(labels):  # a row of single tokens predicts nothing, which Composer's metrics do not take
+            metric.update(logits.float(), labels)
         return len(labels)
 
     def training_flops(self, networks: Mapping[str, nn.Module], row: Row) -> float | None:

@@ -17,6 +17,7 @@ class Rule:
     or of `only`. fractions: a duration may be a fraction of max_duration. variants: the sections among which the key
     `selector` chooses (of the section itself, or, with `beside`, of the one it stands in). parts: a section of named
     parts, each of its own kind (None: its keys pass through). or_section: a section may stand in the value's place.
+    each: a section of the user's own names, each of this kind.
     """
 
     only: tuple[Any, ...] = ()
@@ -33,6 +34,7 @@ class Rule:
     beside: bool = False
     parts: Mapping[str, type | None] | None = None
     or_section: type | None = None
+    each: type | None = None
 
 
 def key(default: Any = dataclasses.MISSING, **rule: Any) -> Any:

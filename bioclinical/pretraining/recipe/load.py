@@ -10,8 +10,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bioclinical.errors import UserError, first_line
 from bioclinical.pretraining.recipe.masking_rate import MaskingSchedule, in_tokens
-from bioclinical.pretraining.recipe.schema import Recipe
+from bioclinical.pretraining.recipe.schema import Dataset, Recipe
 from bioclinical.pretraining.recipe.sections import read_section, to_plain
+from bioclinical.pretraining.recipe.streams import expect_shares
 
 
 def load_recipe(path: str | Path, overrides: list[str] = ()) -> Recipe:
@@ -33,7 +34,23 @@ def load_recipe(path: str | Path, overrides: list[str] = ()) -> Recipe:
         for name in ("save_folder", "load_path")
         if (folder := getattr(recipe, name))
     }
+    for name in ("train_loader", "eval_loader"):
+        if loader := getattr(recipe, name):
+            expect_sources(f"{name}.dataset", loader.dataset, name == "train_loader")
     return with_masking_in_tokens(dataclasses.replace(recipe, **folders))
+
+
+def expect_sources(name: str, dataset: Dataset, is_training: bool) -> None:
+    """Raises UserError where it is not said, or said twice, what is read, or in which shares."""
+    if not dataset.streams and not dataset.local:
+        raise UserError(f"the config lacks {name}.local; it needs the folder of an MDS, or {name}.streams")
+    if not dataset.streams:
+        return
+    if dataset.local:
+        raise UserError(f"{name}: local '{dataset.local}' and streams are given; give one of them")
+    if is_training and not dataset.shuffle:
+        raise UserError(f"{name}.shuffle must be true with streams, which are mixed by shuffling")
+    expect_shares(f"{name}.streams", dataset.streams, is_training)
 
 
 def with_masking_in_tokens(recipe: Recipe) -> Recipe:

@@ -9,6 +9,7 @@ from bioclinical.errors import UserError
 from bioclinical.mds.index import read_index, stored
 from bioclinical.pretraining.data.batch_sizes import eval_batch_sizes, train_batch_sizes
 from bioclinical.pretraining.recipe.schema import Loader, Recipe
+from bioclinical.pretraining.recipe.streams import expect_alike
 from bioclinical.pretraining.training.metrics_file import read_metrics
 
 
@@ -27,15 +28,16 @@ def expect_possible(recipe: Recipe) -> None:
 
 
 def expect_data(loader: Loader) -> None:
-    """Raises UserError where the split has no index, no samples, or lacks a shard of its index."""
-    folder = Path(loader.dataset.local) / loader.dataset.split
-    infos = read_index(folder)
-    if not sum(info["samples"] for info in infos):
-        raise UserError(f"'{folder}' holds no samples; convert some documents into this split")
-    for info in infos:
-        if not any((folder / part["basename"]).is_file() for part in (info["raw_data"], stored(info))):
-            missing = folder / stored(info)["basename"]
-            raise UserError(f"the shard '{missing}' is missing; copy or convert it again")
+    """Raises UserError where the split has no index, no samples, or lacks a shard of its index, or streams differ."""
+    for folder in loader.dataset.folders.values():
+        infos = read_index(folder)
+        if not sum(info["samples"] for info in infos):
+            raise UserError(f"'{folder}' holds no samples; convert some documents into this split")
+        for info in infos:
+            if not any((folder / part["basename"]).is_file() for part in (info["raw_data"], stored(info))):
+                missing = folder / stored(info)["basename"]
+                raise UserError(f"the shard '{missing}' is missing; copy or convert it again")
+    expect_alike(loader.dataset.folders)
 
 
 def expect_source(source: str, must_be_file: bool = False) -> None:

@@ -6,11 +6,13 @@ or ARCHITECTURES.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bioclinical.pretraining.recipe.duration import Duration
 from bioclinical.pretraining.recipe.keys import anchor, fixed, key, unused
 from bioclinical.pretraining.recipe.masking_rate import MaskingSchedule
+from bioclinical.pretraining.recipe.streams import Stream
 
 LARGEST_SEED = 2**32 - 2**16  # NumPy takes 32 bits, and every process adds its number
 WIDEST, LONGEST, MOST = 32_768, 1_048_576, 1_000_000
@@ -287,7 +289,10 @@ OBJECTIVES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    local: str = key()
+    """One MDS folder (local), or several (streams). mlm_probability: the share of tokens that are predicted."""
+
+    local: str | None = key(None)
+    streams: dict[str, Stream] = key({}, each=Stream)
     remote: str | None = fixed(None)
     split: str = key()
     tokenizer_name: str | None = unused("model.tokenizer_name is the tokenizer")
@@ -297,6 +302,13 @@ class Dataset:
     mlm_probability: float | MaskingSchedule | None = key(None, above=0, below=1, or_section=MaskingSchedule)
     mask_special_tokens: bool = key(False)
     streaming: bool = fixed(False)
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """Where the documents are: of each stream by its name, or under "" of the only folder."""
+        if self.streams:
+            return {name: Path(one.local) / (one.split or self.split) for name, one in self.streams.items()}
+        return {"": Path(self.local) / self.split}
 
 
 @dataclass(frozen=True, kw_only=True)

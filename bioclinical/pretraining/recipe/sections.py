@@ -50,6 +50,8 @@ def read_section(prefix: str, values: Any, section: type) -> Any:
             read[name] = read_variant(prefix + name, value, rule, selected)
         elif rule.or_section and isinstance(value, dict):
             read[name] = read_section(f"{prefix}{name}.", value, rule.or_section)
+        elif rule.each:
+            read[name] = read_each(prefix + name, value, rule.each)
         elif rule.parts:
             read[name] = read_parts(prefix + name, value, rule.parts)
         elif dataclasses.is_dataclass(kind) and kind is not Duration:
@@ -94,6 +96,13 @@ def read_parts(name: str, value: Any, known: Mapping[str, type | None]) -> dict[
         part: options if known[part] is None else read_section(f"{name}.{part}.", options or {}, known[part])
         for part, options in value.items()
     }
+
+
+def read_each(name: str, value: Any, kind: type) -> dict[str, Any]:
+    """A section of parts that the user names, all of one kind."""
+    if not isinstance(value, dict):
+        raise UserError(f"{name} must be a section of named sections, not '{value}'")
+    return {str(part): read_section(f"{name}.{part}.", keys, kind) for part, keys in value.items()}
 
 
 def read_value(name: str, value: Any, kind: type, rule: Rule) -> Any:

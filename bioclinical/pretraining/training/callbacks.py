@@ -14,6 +14,8 @@ from torch.nn.utils import get_total_norm
 
 from bioclinical.errors import RunFailed
 from bioclinical.pretraining.architectures import Architecture
+from bioclinical.pretraining.data.loader import PackedLoader
+from bioclinical.pretraining.data.split_loader import SplitLoader
 from bioclinical.pretraining.objectives import Objective
 from bioclinical.pretraining.recipe.masking_rate import MaskingRate, MaskingSchedule, masking_rate
 from bioclinical.pretraining.recipe.schema import Recipe
@@ -120,6 +122,18 @@ class MaskingRateLog(Callback):
         logger.log_metrics({"trainer/masking_rate": self.rate(state.timestamp.token.value)})
 
 
+class StreamTokens(Callback):
+    """Logs the tokens of each stream that all processes have read so far, the batch at hand included."""
+
+    def __init__(self, loader: PackedLoader, names: list[str]):
+        self.loader = loader
+        self.names = names
+
+    def batch_start(self, state: State, logger: Logger) -> None:
+        tokens = zip(self.names, self.loader.state.by_stream)
+        logger.log_metrics({f"streams/{name}": count for name, count in tokens})
+
+
 class ScheduledGC(Callback):
     """Collects garbage on all processes at the same batch, not whenever Python thinks fit, which makes others wait."""
 
@@ -157,7 +171,7 @@ class DataloaderSpeed(Callback):
 
 
 def build_callbacks(
-    recipe: Recipe, architecture: Architecture, objective: Objective, row_capacity: int
+    recipe: Recipe, architecture: Architecture, objective: Objective, train: SplitLoader
 ) -> list[Callback]:
     """The callbacks of the section `callbacks`; the gradient guard is always among them."""
     section = recipe.callbacks
@@ -167,11 +181,13 @@ def build_callbacks(
         callbacks.append(TermTotals())
     if isinstance(rate := recipe.train_loader.dataset.mlm_probability, MaskingSchedule):
         callbacks.append(MaskingRateLog(masking_rate(rate)))
+    if train.streams:
+        callbacks.append(StreamTokens(train.loader, list(train.streams)))
     for name, options in section.items():
         if name in COMPOSERS:
             callbacks.append(COMPOSERS[name](**vars(options)))
         elif name == "packing_efficiency":
-            callbacks.append(PackingEfficiency(row_capacity, options.log_interval))
+            callbacks.append(PackingEfficiency(train.row_capacity, options.log_interval))
             if architecture.is_padded:
                 callbacks.append(PaddedShare(architecture, options.log_interval))
         elif name == "scheduled_gc":

@@ -39,10 +39,12 @@ def check(recipe: Recipe) -> None:
     for note in parts.notes:
         print(note)
     for loader in filter(None, (recipe.train_loader, recipe.eval_loader)):
-        folder = Path(loader.dataset.local) / loader.dataset.split
-        if problems := damaged_shards(folder, read_index(folder)):
-            raise UserError(f"{len(problems)} damaged shards: {'; '.join(problems[:5])}; copy or convert them again")
-        print(f"{folder}: all shards intact")
+        for folder in loader.dataset.folders.values():
+            if problems := damaged_shards(folder, read_index(folder)):
+                raise UserError(
+                    f"{len(problems)} damaged shards: {'; '.join(problems[:5])}; copy or convert them again"
+                )
+            print(f"{folder}: all shards intact")
     resume, _ = newest_whole(Path(recipe.save_folder)) if recipe.autoresume else (None, [])
     if resume:
         expect_same_model(read_checkpoint(resume, trust=None), parts.model, plain_recipe(recipe), resume)

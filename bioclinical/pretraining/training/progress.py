@@ -43,12 +43,15 @@ class RunLog(LoggerDestination):
         self.write(state)
 
     def eval_end(self, state: State, logger: Logger) -> None:
-        values = {
-            name.rsplit("/", 1)[1]: value for name, value in self.metrics.items() if name.startswith("metrics/eval/")
-        }
-        if dist.get_global_rank() == 0:
-            shown = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
-            print(f"evaluation after batch {state.timestamp.batch.value:,}: {shown}", flush=True)
+        by_label: dict[str, list[str]] = {}
+        for name, value in self.metrics.items():
+            if name.startswith("metrics/eval"):
+                _, label, metric = name.split("/")
+                by_label.setdefault(label, []).append(f"{metric} {value:.4f}")
+        for label, shown in by_label.items() if dist.get_global_rank() == 0 else ():
+            stream = f" of {label.removeprefix('eval_')}" if label != "eval" else ""
+            batch = state.timestamp.batch.value
+            print(f"evaluation{stream} after batch {batch:,}: {'  '.join(shown)}", flush=True)
         self.write(state)
 
     def crossed(self, state: State) -> bool:
@@ -77,6 +80,9 @@ class RunLog(LoggerDestination):
             parts.append(f"padding {padded:.1%}")
         if (masked := self.latest.get("trainer/masking_rate")) is not None:
             parts.append(f"masking {masked:.1%}")
+        if streams := {name: one for name, one in self.latest.items() if name.startswith("streams/")}:
+            shares = (f"{name.split('/')[1]} {one / sum(streams.values()):.1%}" for name, one in streams.items())
+            parts.append(", ".join(shares))
         parts.append(f"memory {peak_memory_bytes('cuda' if torch.cuda.is_available() else 'cpu') / 2**30:.1f} GiB")
         if (mfu := self.latest.get("throughput/device/mfu")) is not None:
             parts.append(f"MFU {mfu:.1%}")

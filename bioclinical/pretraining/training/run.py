@@ -51,7 +51,7 @@ class Parts:
     model: TrainedModel
     optimizer: torch.optim.Optimizer
     train: SplitLoader
-    eval: SplitLoader | None
+    evals: dict[str, SplitLoader]  # by the label of the evaluation: eval, or eval_<stream>
     notes: list[str]
 
 
@@ -76,11 +76,12 @@ def build(recipe: Recipe) -> Parts:
     if recipe.freeze_layers:
         notes.append(freeze_layers(architecture.layers(model.networks["model"]), recipe.freeze_layers))
     train = build_loader(recipe, "train_loader", sizes, objective, tokenizer, position)
-    evaluation = None
-    if recipe.eval_loader:
+    evals = {}
+    for stream in recipe.eval_loader.dataset.folders if recipe.eval_loader else ():
+        label = f"eval_{stream}" if stream else "eval"
         eval_sizes = eval_batch_sizes(recipe, position.world)
-        evaluation = build_loader(recipe, "eval_loader", eval_sizes, objective, tokenizer, position)
-    notes += [note for split in (train, evaluation) if split for note in split.notes]
+        evals[label] = build_loader(recipe, "eval_loader", eval_sizes, objective, tokenizer, position, stream)
+    notes += [note for split in (train, *evals.values()) for note in split.notes]
     notes.append(note_on_batch(recipe, position.world))
     return Parts(
         recipe=recipe,
@@ -89,7 +90,7 @@ def build(recipe: Recipe) -> Parts:
         model=model,
         optimizer=build_optimizer(model, recipe.optimizer),
         train=train,
-        eval=evaluation,
+        evals=evals,
         notes=list(filter(None, notes)),
     )
 
@@ -154,13 +155,13 @@ def build_trainer(parts: Parts, folder: Path, resume: Path | None, clock: Timest
     interval = composer_time(recipe.console_log_interval) if recipe.log_to_console else None
     clipping = recipe.algorithms.get("gradient_clipping")
     schedule = build_schedule(recipe.scheduler, recipe.max_duration)
-    callbacks = build_callbacks(recipe, parts.architecture, objective, parts.train.row_capacity)
+    callbacks = build_callbacks(recipe, parts.architecture, objective, parts.train)
     with only_safe_pickles():
         trainer = Trainer(
             model=parts.model,
             train_dataloader=parts.train.spec,
             train_subset_num_batches=recipe.train_subset_num_batches,
-            eval_dataloader=evaluator(parts),
+            eval_dataloader=evaluators(parts),
             eval_interval=recipe.eval_interval.text,
             eval_subset_num_batches=recipe.eval_subset_num_batches,
             max_duration=composer_time(recipe.max_duration),
@@ -201,16 +202,17 @@ def composer_schedule(schedule: Any, unit: str) -> Any:
     return multiplier
 
 
-def evaluator(parts: Parts) -> Evaluator | None:
-    """The evaluation, under the metric names of ModernBERT's logs (metrics/eval/...)."""
-    if parts.eval is None:
-        return None
-    return Evaluator(
-        label="eval",
-        dataloader=parts.eval.spec,
-        metric_names=list(parts.model.get_metrics(is_train=False)),
-        device_eval_microbatch_size=parts.eval.sizes.micro,
-    )
+def evaluators(parts: Parts) -> list[Evaluator] | None:
+    """The evaluations, under the metric names of ModernBERT's logs (metrics/eval/...), or metrics/eval_<stream>/..."""
+    return [
+        Evaluator(
+            label=label,
+            dataloader=split.spec,
+            metric_names=list(parts.model.get_metrics(is_train=False)),
+            device_eval_microbatch_size=split.sizes.micro,
+        )
+        for label, split in parts.evals.items()
+    ] or None
 
 
 def build_loggers(section: dict[str, Any]) -> list[LoggerDestination]:
@@ -230,9 +232,10 @@ def run_facts(parts: Parts) -> dict[str, Any]:
     """What a checkpoint says about its run, in plain values."""
     data = {
         name: {"samples": len(split.windows.lengths), "tokens": int(split.windows.lengths.sum())}
-        for name, split in (("train", parts.train), ("eval", parts.eval))
-        if split
+        for name, split in {"train": parts.train, **parts.evals}.items()
     }
+    if parts.train.streams:
+        data["train"]["streams"] = parts.train.streams
     hf_configs = {
         name: network.config.to_dict() for name, network in parts.model.networks.items() if hasattr(network, "config")
     }
