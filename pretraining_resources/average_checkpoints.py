@@ -3,6 +3,8 @@
 python average_checkpoints.py checkpoints/RUN --decay one_minus_sqrt --span 20_000_000_000tok --out average.pt
 python average_checkpoints.py A.pt B.pt --weights 0.2,0.8 --out C.pt
 python average_checkpoints.py A.pt B.pt --ties START.pt --keep 0.2 --out C.pt
+
+With --evaluate CONFIG the average, and every checkpoint that it is made of, is scored on the recipe's held-out text.
 """
 
 import argparse
@@ -10,12 +12,16 @@ import re
 from pathlib import Path
 
 from bioclinical.errors import UserError, run_cli
+from bioclinical.pretraining.recipe.load import load_recipe
+from bioclinical.pretraining.recipe.preflight import expect_data
+from bioclinical.pretraining.recipe.schema import Recipe
 
 DECAY_NAMES = ("linear", "one_minus_sqrt", "cosine")
 
 
 def main() -> None:
     args = parse_args()
+    recipe = recipe_to_score(args.evaluate) if args.evaluate else None
     from bioclinical.checkpoints import average  # torch takes seconds to load
 
     paths, weights = args.sources, args.weights
@@ -36,6 +42,20 @@ def main() -> None:
     for path, share in zip(paths, shares):
         print(f"{share:>8}  {path}")
     print(f"written: {args.out} (weights alone; it starts a phase, is exported and evaluated as any checkpoint)")
+    if recipe:
+        from bioclinical.pretraining.training.evaluation import evaluate, score_table
+
+        models = [*map(str, paths), str(args.out)]
+        print(score_table({model: evaluate(recipe, model) for model in models}))
+
+
+def recipe_to_score(given: list[str]) -> Recipe:
+    """The recipe of a config and overrides. Raises UserError where it has no held-out text."""
+    recipe = load_recipe(given[0], given[1:])
+    if recipe.eval_loader is None:
+        raise UserError(f"--evaluate: '{given[0]}' has no eval_loader; give a recipe that has")
+    expect_data(recipe.eval_loader)
+    return recipe
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,6 +66,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--weights", type=numbers, help="one a file, summing to 1 (default: all equal)")
     parser.add_argument("--ties", type=Path, metavar="START.pt", help="merge the changes since this common start")
     parser.add_argument("--keep", type=share, default=0.2, help="TIES: share of the largest changes (default: 0.2)")
+    parser.add_argument(
+        "--evaluate", nargs="+", metavar=("CONFIG", "key=value"), help="score it on this recipe's held-out text"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the .pt file to write")
     args = parser.parse_args()
     if bool(args.decay) != bool(args.span):

@@ -5,12 +5,15 @@ import sys
 import numpy as np
 import pytest
 import torch
+from pretraining_setup import CONFIGS
 from repository import ROOT
 
 from bioclinical.checkpoints.average import DECAYS, average, decay_weights, in_span, largest, ties
 from bioclinical.checkpoints.export import export
 from bioclinical.checkpoints.read import load_checkpoint
 from bioclinical.errors import run_cli
+from bioclinical.pretraining.recipe.load import load_recipe
+from bioclinical.pretraining.training.evaluation import evaluate
 
 sys.path.append(str(ROOT / "pretraining_resources"))
 import average_checkpoints
@@ -63,11 +66,23 @@ def test_the_average_of_a_linear_losss_run_is_the_decayed_run(clocks, decay):
     np.testing.assert_allclose(np.array(weights) @ constant, decayed, rtol=1e-12)
 
 
-def test_a_runs_checkpoints_become_one_that_is_exported_and_starts_a_phase(train, tiny_model, tmp_path, command):
+def test_a_runs_checkpoints_become_one_that_is_scored_exported_and_starts_a_phase(
+    train, tiny_model, tmp_path, command, overrides
+):
     run = train(max_duration="6ba", save_interval="2ba")
     out = tmp_path / "average.pt"
-    code, printed, err = command(run, "--decay", "linear", "--span", "1_000_000tok", "--out", out)
-    assert code == 0 and printed.count("-rank0.pt") == 3, err
+    held_out = (CONFIGS / "smoke/phase2.yaml", *(f"{key}={value}" for key, value in overrides.items()
+                if key in ("data_local", "tokenizer_name", "max_seq_len")))  # fmt: skip
+    code, printed, err = command(
+        run, "--decay", "linear", "--span", "1_000_000tok", "--out", out, "--evaluate", *held_out
+    )
+    assert code == 0 and printed.count("-rank0.pt") == 6, err
+    header, *rows = printed[printed.index("LanguageCrossEntropy") :].splitlines()
+    assert header.split() == ["LanguageCrossEntropy", "LanguagePerplexity", "MaskedAccuracy", "masked_tokens", "model"]
+    scores = {row.split()[-1]: float(row.split()[0]) for row in rows}
+    assert len(rows) == 4 and rows[-1].endswith(str(out)) and len({row.split()[3] for row in rows}) == 1
+    recipe = load_recipe(held_out[0], list(held_out[1:]))
+    assert scores[str(out)] == pytest.approx(evaluate(recipe, str(out))["LanguageCrossEntropy"], abs=5e-5)
     paths, clocks = in_span(run, 1_000_000)
     sources, weights = [load_checkpoint(path).weights for path in paths], decay_weights(clocks, "linear")
     assert len(paths) == 3 and clocks == sorted(clocks)

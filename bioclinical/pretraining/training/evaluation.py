@@ -62,6 +62,16 @@ def evaluate(recipe: Recipe, source: str) -> dict[str, float]:
     return scores
 
 
+def score_table(scores: dict[str, dict[str, float]]) -> str:
+    """Lines of a table: a row per model, a column per measure of `evaluate`."""
+    names = list(next(iter(scores.values())))
+    lines = ["  ".join([*names, "model"])]
+    for model, one in scores.items():
+        shown = [f"{one[name]:>{len(name)},.{0 if isinstance(one[name], int) else 4}f}" for name in names]
+        lines.append("  ".join([*shown, model]))
+    return "\n".join(lines)
+
+
 def architecture_of(
     stored: Checkpoint, recipe: Recipe, source: str, tokenizer: PreTrainedTokenizerFast, compute: Compute
 ) -> Architecture:
