@@ -54,7 +54,7 @@ class Size:
 
 SIZES = {
     "smoke": Size(32, 4, 600, 20_000, 22_000, 24, 1, batch=2),  # seconds: does it run
-    "small": Size(64, 4, 2048, 300_000, 200_000, 200, 2),  # minutes of one core
+    "small": Size(64, 4, 2048, 300_000, 200_000, 600, 2),  # minutes of one core
     "hours": Size(256, 7, 8192, 12_000_000, 6_000_000, 2000, 5),  # about two hours of some cores
 }
 
