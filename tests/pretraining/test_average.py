@@ -77,7 +77,7 @@ def test_a_runs_checkpoints_become_one_that_is_scored_exported_and_starts_a_phas
         run, "--decay", "linear", "--span", "1_000_000tok", "--out", out, "--evaluate", *held_out
     )
     assert code == 0 and printed.count("-rank0.pt") == 6, err
-    header, *rows = printed[printed.index("LanguageCrossEntropy") :].splitlines()
+    header, *rows = printed[printed.rindex("LanguageCrossEntropy") :].splitlines()
     assert header.split() == ["LanguageCrossEntropy", "LanguagePerplexity", "MaskedAccuracy", "masked_tokens", "model"]
     scores = {row.split()[-1]: float(row.split()[0]) for row in rows}
     assert len(rows) == 4 and rows[-1].endswith(str(out)) and len({row.split()[3] for row in rows}) == 1
