@@ -16,6 +16,8 @@ def set_search(model: PreTrainedModel, pad_id: int, end_id: int | None, **search
 
     end_id: ends a causal model's text; an encoder-decoder has its own.  search: arguments of GenerationConfig.
     """
+    if search["num_beams"] == 1:  # greedy: transformers saves no model whose search states what only beams use
+        search = {name: value for name, value in search.items() if name != "length_penalty"}
     own = {name: getattr(model.generation_config, name, None) for name in OWN_IDS}
     own |= {"pad_token_id": pad_id} | ({} if end_id is None else {"eos_token_id": end_id})
     model.generation_config = GenerationConfig(**own, **search, do_sample=False)

@@ -41,6 +41,10 @@ class WritingOptions:
 
     def __post_init__(self) -> None:
         require_at_least(self, target_length=2, num_beams=1, no_repeat_ngram_size=0, max_new_tokens=1, min_new_tokens=0)
+        if self.min_new_tokens > self.max_new_tokens:
+            raise UserError(
+                f"--option min_new_tokens={self.min_new_tokens} is more than max_new_tokens={self.max_new_tokens}"
+            )
 
     @property
     def search(self) -> dict[str, int | float]:

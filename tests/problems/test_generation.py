@@ -192,6 +192,12 @@ def test_the_search_is_decided_by_the_options_alone(parts):
     assert search.min_length == 0 and search.eos_token_id == model.config.eos_token_id
 
 
+def test_a_greedy_model_can_be_saved(parts, tmp_path):
+    _, _, model = parts("gpt2", num_beams=1)
+    model.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "generation_config.json").read_text())["max_new_tokens"] == 8
+
+
 def test_prompts_are_moved_to_the_right():
     ids, mask = left_padded(
         torch.tensor([[5, 6, 7, 0], [8, 0, 0, 0]]), torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0]]).bool(), 9
@@ -220,6 +226,8 @@ def test_empty_texts_are_refused():
     assert "target is empty" in Generation().fault({"id": "1", "source": "a", "target": " "}, ())
     with pytest.raises(UserError, match="target_length=1: at least 2"):
         WritingOptions(target_length=1)
+    with pytest.raises(UserError, match="min_new_tokens=5 is more than max_new_tokens=4"):
+        WritingOptions(max_new_tokens=4)
 
 
 def test_trivial_systems_on_meqsum(real_data):
