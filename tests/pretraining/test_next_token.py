@@ -10,13 +10,13 @@ from pretraining_setup import CONFIGS
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from bioclinical.errors import UserError
+from bioclinical.modeling.chunks import sum_over_chunks
 from bioclinical.pretraining.architectures.gpt2 import Gpt2
 from bioclinical.pretraining.architectures.padded import PaddedEncoder
 from bioclinical.pretraining.compute import Compute
 from bioclinical.pretraining.data.rows import RowReader
 from bioclinical.pretraining.objectives import next_token
 from bioclinical.pretraining.objectives.bits_per_byte import BitsPerByte, bytes_of_ids
-from bioclinical.pretraining.objectives.chunks import sum_over_chunks
 from bioclinical.pretraining.recipe.load import load_recipe
 from bioclinical.pretraining.recipe.schema import NextToken as Keys
 from bioclinical.text.tokenization import load_tokenizer

@@ -16,10 +16,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from bioclinical.checkpoints.read import load_pretrained, load_weights
 from bioclinical.errors import UserError
+from bioclinical.modeling.chunks import sum_over_chunks
 from bioclinical.pretraining.architectures import Architecture, stored_architecture
 from bioclinical.pretraining.data.rows import Example, Row
-from bioclinical.pretraining.objectives.chunks import sum_over_chunks, vocabulary_loss
 from bioclinical.pretraining.objectives.masked_tokens import MaskedTokens, Masking
+from bioclinical.pretraining.objectives.vocabulary_loss import vocabulary_loss
 from bioclinical.pretraining.recipe import schema
 from bioclinical.text.tokenization import load_tokenizer
 

@@ -12,11 +12,12 @@ from torchmetrics import Metric
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
+from bioclinical.modeling.chunks import sum_over_chunks
 from bioclinical.pretraining.architectures import Architecture
 from bioclinical.pretraining.data.id_check import ExpectedIds
 from bioclinical.pretraining.data.rows import Example, Row
-from bioclinical.pretraining.objectives.chunks import sum_over_chunks, vocabulary_loss
 from bioclinical.pretraining.objectives.counting import choose_tokens, choose_words, number_of_tokens
+from bioclinical.pretraining.objectives.vocabulary_loss import vocabulary_loss
 from bioclinical.pretraining.recipe import schema
 from bioclinical.pretraining.recipe.masking_rate import MaskingRate, MaskingSchedule, masking_rate
 from bioclinical.text.labels import IGNORED_LABEL

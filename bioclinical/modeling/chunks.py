@@ -3,19 +3,10 @@
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
-from transformers import PreTrainedModel
-
-from bioclinical.pretraining.architectures import Architecture
 
 POSITIONS_AT_ONCE = 1024  # x 50,000 entries x 4 bytes: 0.2 GB
-
-
-def vocabulary_loss(architecture: Architecture, model: PreTrainedModel, hidden: Tensor, labels: Tensor) -> Tensor:
-    """Sum of the cross-entropy, in fp32, of hidden states (n, hidden) against labels (n,)."""
-    return F.cross_entropy(architecture.vocabulary_logits(model, hidden).float(), labels, reduction="sum")
 
 
 def sum_over_chunks(function: Callable[..., Tensor], *tensors: Tensor, size: int | None = None) -> Tensor:
