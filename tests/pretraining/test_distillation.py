@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from transformers import AutoConfig, AutoModelForMaskedLM
 
 from bioclinical.errors import UserError
+from bioclinical.modeling import chunks
 from bioclinical.pretraining.architectures import stored_architecture
 from bioclinical.pretraining.compute import Compute
 from bioclinical.pretraining.data.rows import RowReader
-from bioclinical.pretraining.objectives import chunks
 from bioclinical.pretraining.objectives.distillation import Distillation, softened_divergence
 from bioclinical.pretraining.recipe.schema import Dataset
 from bioclinical.pretraining.recipe.schema import Distillation as Keys
