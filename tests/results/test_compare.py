@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from invented_results import LABELS, identity, run_results, single_label_run, store, store_tokens, token_run
+from invented_results import LABELS, identity, result, run_results, single_label_run, store, store_tokens, token_run
 
 from bioclinical import problems
 from bioclinical.errors import UserError
@@ -55,6 +55,22 @@ def test_a_metric_that_is_no_sum_is_computed_anew_without_parts():
     units, whole, left_out = jackknife(spearman, predictions)
     assert len(units) == 250 and len(left_out) == 100 and whole == spearman.score(predictions)
     assert left_out[0] == spearman.score(predictions[3:]) and abs(left_out - whole).max() < 0.05
+
+
+def test_a_failed_seed_counts_in_the_difference_and_its_test(tmp_path):
+    """As the baseline, which makes the model worse and unsure; left out on request."""
+    store(tmp_path, "base", 0.5, seeds=(42, 43, 44))
+    store(tmp_path, "good", 0.9, seeds=(42, 43, 44))
+    (without,) = analysed(tmp_path, "base").comparisons
+    failing = identity(45, model="good", model_sha256=f"{sum(map(ord, 'good')):064x}")
+    write_result(failing.path(tmp_path), result(failing, None, "failed"), [])
+    (found,) = analysed(tmp_path, "base").comparisons
+    scores = found.other.scores(found.metric)
+    assert len(scores) == 4 and scores[-1] == 0.0 and found.estimate.seeds == 3
+    assert found.estimate.value == pytest.approx(scores.mean() - found.reference.scores(found.metric).mean())
+    assert found.estimate.p > 0.05 > without.estimate.p and found.estimate.variance > 10 * without.estimate.variance
+    (excluded,) = analyse(panels(read_results(tmp_path)[0], exclude_failed=True), "base").comparisons
+    assert excluded.estimate == without.estimate
 
 
 def test_the_official_metric_is_tested_and_corrected_over_all_tasks(tmp_path):
