@@ -149,13 +149,13 @@ def test_lost_predictions_cost_their_own_comparison_alone(tmp_path, monkeypatch,
 
 def change_predictions(folder, model, change):
     """Rewrites a model's predictions; change: predictions -> predictions."""
-    for result in read_results(folder)[0]:
-        if result["model"] == model:
-            path = predictions_path(type(folder)(result["path"]))
+    for run in read_results(folder)[0]:
+        if run["model"] == model:
+            path = predictions_path(type(folder)(run["path"]))
             kept = change([json.loads(line) for line in path.read_text().splitlines()])
-            kind = problems.get(result["problem"])
-            metrics = kind.metrics(result["labels"], result["negative_label"])
-            result["metrics"]["test"] |= score_all(metrics, kept)
+            kind = problems.get(run["problem"])
+            metrics = kind.metrics(run["labels"], run["negative_label"])
+            run["metrics"]["test"] |= score_all(metrics, kept)
             write_result(type(folder)(result.pop("path")), result, kept)
 
 
