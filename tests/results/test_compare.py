@@ -156,7 +156,7 @@ def change_predictions(folder, model, change):
             kind = problems.get(run["problem"])
             metrics = kind.metrics(run["labels"], run["negative_label"])
             run["metrics"]["test"] |= score_all(metrics, kept)
-            write_result(type(folder)(result.pop("path")), result, kept)
+            write_result(type(folder)(run.pop("path")), run, kept)
 
 
 def test_different_documents_are_refused(tmp_path):
