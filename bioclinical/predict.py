@@ -123,6 +123,8 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if bool(args.input) == bool(args.audit):
         parser.error("one of --input and --audit is required")
+    if args.redact and args.audit:
+        parser.error("--redact needs --input, not --audit")
     if args.surrogates and not args.redact:
         parser.error("--surrogates needs --redact FILE")
     if args.patient_column and not args.surrogates:

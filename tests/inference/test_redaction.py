@@ -299,6 +299,7 @@ def test_bad_input_is_a_sentence(run, tagger, tmp_path, monkeypatch):
         (audit_of('{"id": "7", "text": "secret", "entities": []}\n', "d.jsonl"), "holds no marked entity"),
         (audit_of("text\nsecret\n", "e.csv"), "a folder of brat files or a .jsonl"),
         (("--model", tagger, "--output", tmp_path / "o"), "one of --input and --audit"),
+        ((*audit_of("{}", "f.jsonl"), "--redact", tmp_path / "r"), "--redact needs --input, not --audit"),
         (
             ("--model", tagger, "--input", tmp_path / "e.csv", "--output", tmp_path / "o", "--surrogates"),
             "needs --redact",
