@@ -48,5 +48,5 @@ def expect_no_checkpoints(folder: Path) -> None:
     if own_checkpoints(folder):
         raise RunFailed(
             f"'{folder}' already holds checkpoints of a run; continue it with autoresume=true, or choose another "
-            "run_name"
+            "run_name (docs/pretraining.md)"
         )

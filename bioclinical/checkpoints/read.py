@@ -76,7 +76,8 @@ def read_checkpoint(path: Path, trust: bool | None = False) -> Content:
     """
     if not path.is_file():
         raise UserError(
-            f"there is no checkpoint '{path}'; download it first (scripts/download_checkpoints.sh) or correct the path"
+            f"there is no checkpoint '{path}'; download it first (scripts/download_checkpoints.sh) or correct the "
+            "path; docs/checkpoints.md says where published ones are"
         )
     if not zipfile.is_zipfile(path):
         raise UserError(f"'{path}' is cut off or no torch checkpoint; copy or download it again")

@@ -31,7 +31,8 @@ def load_config(source: Source) -> PretrainedConfig:
         config = AutoConfig.from_pretrained(name, **source.options)
     except Exception as error:  # hub client and config parser raise classes of their own
         raise UserError(
-            f"no model could be loaded from '{name}' ({first_line(error)}); give a hub id or a folder"
+            f"no model could be loaded from '{name}' ({first_line(error)}); give a hub id or a folder "
+            "(docs/checkpoints.md makes one of a .pt file)"
         ) from error
     for key in number_keys(type(config)):
         if isinstance(getattr(config, key, None), str):

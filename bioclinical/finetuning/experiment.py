@@ -87,7 +87,7 @@ def prepare(args: argparse.Namespace, settings: Settings, data: TaskData) -> Pre
 
 
 def load(prepared: Prepared, settings: Settings, data: TaskData) -> PreTrainedModel:
-    """The encoder under a new head; adds the attention to the choices."""
+    """The encoder under a new head; adds the attention to the choices, before the length."""
     machine.seed_everything(settings.seed)
     data.problem.configure(prepared.config, data.labels)
     model, prepared.choices["attention"] = load_model(
@@ -98,6 +98,7 @@ def load(prepared: Prepared, settings: Settings, data: TaskData) -> PreTrainedMo
         prepared.device,
         settings.precision,
     )
+    prepared.choices["max_length"] = prepared.choices.pop("max_length")
     return model
 
 

@@ -47,7 +47,7 @@ def expect_source(source: str, must_be_file: bool = False) -> None:
     if not Path(source).is_file():
         raise UserError(
             f"there is no checkpoint '{source}'; download it first (scripts/download_checkpoints.sh) or correct the "
-            "path"
+            "path; docs/checkpoints.md says where published ones are"
         )
     if not zipfile.is_zipfile(source):
         raise UserError(f"'{source}' is cut off or no torch checkpoint; copy or download it again")
