@@ -54,7 +54,7 @@ def commands(quickstart: Path, saved: Path) -> dict[str, tuple[list[str], Callab
     recipe = [
         "pretraining_resources/main.py", "pretraining_resources/configs/smoke/phase1.yaml",
         f"data_local={quickstart}/mds", f"tokenizer_name={tiny}", f"load_path={tiny}", "save_folder=OUT/run",
-        "max_duration=50ba",
+        "max_duration=100_000tok",
     ]  # fmt: skip
     predict = ["-m", "bioclinical.predict", "--model", str(saved), "--input", str(quickstart / "notes.csv")]
     return {
