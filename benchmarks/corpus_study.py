@@ -31,7 +31,7 @@ from bioclinical.text.tokenization import load_tokenizer
 from bioclinical.text.train_tokenizer import TokenizerSettings, save_tokenizer, train_tokenizer
 
 CONFIGS = Path(__file__).resolve().parents[1] / "pretraining_resources" / "configs" / "smoke"
-LONGEST, HELD_OUT, VOCABULARY = 256, 20, 8000  # tokens of a document; every 20th text; entries
+LONGEST, HELD_OUT, VOCABULARY = 256, 20, 4000  # tokens of a document; every 20th text; entries
 WIDTH = {"hidden_size": 128, "intermediate_size": 512, "num_attention_heads": 2, "num_hidden_layers": 4}
 
 
@@ -39,8 +39,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--texts", nargs="+", type=Path, required=True, help="CSV files with a column 'notes'")
     parser.add_argument("--work", type=Path, required=True, help="new folder for vocabularies, runs and models")
-    parser.add_argument("--tokens", type=int, default=600_000, help="seen by each model (default: 600,000)")
-    parser.add_argument("--scored", type=int, default=60, help="held-out texts of each corpus (default: 60)")
+    parser.add_argument("--tokens", type=int, default=200_000, help="seen by each model (default: 200,000)")
+    parser.add_argument("--scored", type=int, default=40, help="held-out texts of each corpus (default: 40)")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     texts = {

@@ -26,6 +26,7 @@ CASES = {
     "masked, packed": ("phase1", "modernbert", PACKED),
     "masked, padded": ("roberta", "roberta", SMALL),
     "whole words and LAMB": ("albert", "albert", SMALL),
+    "sentence order": ("albert", "albert", {**SMALL, "objective": "sentence_order"}),
     "replaced, padded": ("electra", "electra", SMALL),
     "replaced, packed": ("phase1", "modernbert", {**PACKED, "objective": "replaced_tokens"}),
     "distillation": ("distillation", "roberta", SMALL),

@@ -107,9 +107,10 @@ class PaddedEncoder:
         return model.base_model.encoder.layer
 
     def encode(self, model: PreTrainedModel, row: Row, causal: bool = False) -> Tensor:
-        def compute(ids: Tensor, lengths: Tensor) -> Tensor:
+        def compute(ids: Tensor, lengths: Tensor, segments: Tensor | None = None) -> Tensor:
             mask = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
-            return model.base_model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+            outputs = model.base_model(input_ids=ids, attention_mask=mask.long(), token_type_ids=segments)
+            return outputs.last_hidden_state
 
         return padded_groups(row, self.config.pad_token_id, compute)
 
@@ -132,16 +133,18 @@ class PaddedEncoder:
         """Every version of transformers reads these configs alike."""
 
 
-def padded_groups(row: Row, padding: int, compute: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Hidden states (tokens, hidden) of a row by calls of `compute`: padded ids (documents, longest) and their lengths
-    -> hidden states (documents, longest, hidden).
+def padded_groups(row: Row, padding: int, compute: Callable[..., Tensor]) -> Tensor:
+    """Hidden states (tokens, hidden) of a row by calls of `compute`: padded ids (documents, longest), their lengths
+    and, where the row has them, segments -> hidden states (documents, longest, hidden).
     """
     documents = row["input_ids"].split(row["lengths"])
+    segments = row["segments"].split(row["lengths"]) if "segments" in row else None
     hidden: list[Tensor | None] = [None] * len(documents)
     for group in similar_lengths([len(one) for one in documents]):
         ids = pad_sequence([documents[number] for number in group], batch_first=True, padding_value=padding)
         lengths = torch.tensor([len(documents[number]) for number in group], device=ids.device)
-        states = compute(ids, lengths)
+        beside = [pad_sequence([segments[number] for number in group], batch_first=True)] if segments else []
+        states = compute(ids, lengths, *beside)
         for place, number in enumerate(group):
             hidden[number] = states[place, : len(documents[number])]
     return torch.cat(hidden)

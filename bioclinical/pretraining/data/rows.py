@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -47,6 +47,7 @@ class Row(TypedDict):
     loss_weight: int  # what the row counts in the mean over a batch's rows: the only term's weight, else its tokens
     samples: int
     tokens: int
+    segments: NotRequired[Tensor]  # (tokens,) int64: which of a document's parts, where an objective has several
     is_silent: bool  # repeats another process's documents; it must not count
 
 

@@ -14,7 +14,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from bioclinical.pretraining.architectures import Architecture
 from bioclinical.pretraining.data.id_check import ExpectedIds
 from bioclinical.pretraining.data.rows import Examples, Row
-from bioclinical.pretraining.objectives import distillation, masked_tokens, next_token, replaced_tokens
+from bioclinical.pretraining.objectives import (
+    distillation,
+    masked_tokens,
+    next_token,
+    replaced_tokens,
+    sentence_order,
+)
 from bioclinical.pretraining.recipe.schema import Dataset, Recipe
 
 OBJECTIVES = {
@@ -22,6 +28,7 @@ OBJECTIVES = {
     "next_token": next_token.NextToken,
     "replaced_tokens": replaced_tokens.ReplacedTokens,
     "distillation": distillation.Distillation,
+    "sentence_order": sentence_order.SentenceOrder,
 }
 
 

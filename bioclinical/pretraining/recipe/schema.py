@@ -230,6 +230,11 @@ class MaskedTokens(Masks):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SentenceOrder(Masks):
+    """Predict the chosen tokens, and whether the text's two halves stand in their order (ALBERT)."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class NextToken:
     """Predict each token from those before it; with ModernBERT only its attention changes.
 
@@ -281,6 +286,7 @@ OBJECTIVES = {
     "next_token": NextToken,
     "replaced_tokens": ReplacedTokens,
     "distillation": Distillation,
+    "sentence_order": SentenceOrder,
 }
 
 
@@ -465,7 +471,7 @@ class Recipe:
     mlm_probability: Any = anchor()
     run_name: str = key()
     seed: int = key(at_least=0, at_most=LARGEST_SEED)
-    objective: MaskedTokens | NextToken | ReplacedTokens | Distillation = key(
+    objective: MaskedTokens | NextToken | ReplacedTokens | Distillation | SentenceOrder = key(
         {"name": "masked_tokens"}, variants=OBJECTIVES
     )
     model: Model = key()
