@@ -17,7 +17,8 @@ from bioclinical.pretraining.training.run import build, run
 
 SMALL = {"model.model_config.n_layer": 2, "device_train_microbatch_size": 2, "scheduler.t_warmup": "0ba",
          "model.model_config.resid_pdrop": 0.0, "model.model_config.embd_pdrop": 0.0, "model.model_config.attn_pdrop": 0.0,
-         "eval_loader.sequence_packing": "true", "optimizer.eps": 1e-4}  # fmt: skip
+         "eval_loader.sequence_packing": "true", "optimizer.eps": 1e-4,
+         "objective.boundaries": "isolated"}  # rows of different lengths: other groups in each process  # fmt: skip
 SHARDED = {"fsdp_config": "{sharding_strategy: FULL_SHARD}", "model.gradient_checkpointing": "true"}
 
 

@@ -15,7 +15,7 @@ from transformers.activations import ACT2FN
 
 from bioclinical.errors import UserError
 from bioclinical.modeling.flops import forward_flops
-from bioclinical.pretraining.architectures.padded import padded_groups, similar_lengths
+from bioclinical.pretraining.architectures.padded import SIMILAR, padded_groups, similar_lengths
 from bioclinical.pretraining.architectures.special_ids import expect_room
 from bioclinical.pretraining.compute import Compute
 from bioclinical.pretraining.data.rows import Row
@@ -37,6 +37,7 @@ class Gpt2:
                 f"model.attention_backend: '{compute.attention}' is for ModernBERT; gpt2 is computed by Hugging Face's "
                 "own forward, use auto"
             )
+        self.similar = SIMILAR  # 0: every row in one call, as processes need it that gather each block together
         self.attention = Choice("sdpa", "Hugging Face's own forward, causal")
 
     @property
@@ -54,13 +55,16 @@ class Gpt2:
         return model.transformer.h
 
     def encode(self, model: GPT2LMHeadModel, row: Row, causal: bool = True) -> Tensor:
-        return padded_groups(row, 0, lambda ids, _: model.base_model(input_ids=ids, use_cache=False).last_hidden_state)
+        def compute(ids: Tensor, _: Tensor) -> Tensor:
+            return model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+
+        return padded_groups(row, 0, compute, self.similar)
 
     def vocabulary_logits(self, model: GPT2LMHeadModel, hidden: Tensor) -> Tensor:
         return model.lm_head(hidden)
 
     def computed_tokens(self, lengths: list[int]) -> int:
-        return sum(len(group) * lengths[group[0]] for group in similar_lengths(lengths))
+        return sum(len(group) * lengths[group[0]] for group in similar_lengths(lengths, self.similar))
 
     def training_flops(self, model: GPT2LMHeadModel, row: Row, predicted: int, causal: bool = True) -> float:
         """3 forward passes' worth; the vocabulary sees the predicted tokens only."""

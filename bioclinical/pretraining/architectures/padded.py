@@ -133,14 +133,14 @@ class PaddedEncoder:
         """Every version of transformers reads these configs alike."""
 
 
-def padded_groups(row: Row, padding: int, compute: Callable[..., Tensor]) -> Tensor:
+def padded_groups(row: Row, padding: int, compute: Callable[..., Tensor], similar: float = SIMILAR) -> Tensor:
     """Hidden states (tokens, hidden) of a row by calls of `compute`: padded ids (documents, longest), their lengths
     and, where the row has them, segments -> hidden states (documents, longest, hidden).
     """
     documents = row["input_ids"].split(row["lengths"])
     segments = row["segments"].split(row["lengths"]) if "segments" in row else None
     hidden: list[Tensor | None] = [None] * len(documents)
-    for group in similar_lengths([len(one) for one in documents]):
+    for group in similar_lengths([len(one) for one in documents], similar):
         ids = pad_sequence([documents[number] for number in group], batch_first=True, padding_value=padding)
         lengths = torch.tensor([len(documents[number]) for number in group], device=ids.device)
         beside = [pad_sequence([segments[number] for number in group], batch_first=True)] if segments else []
@@ -150,11 +150,11 @@ def padded_groups(row: Row, padding: int, compute: Callable[..., Tensor]) -> Ten
     return torch.cat(hidden)
 
 
-def similar_lengths(lengths: list[int]) -> list[list[int]]:
-    """Numbers of the documents in groups of similar length, the longest first in each."""
+def similar_lengths(lengths: list[int], similar: float = SIMILAR) -> list[list[int]]:
+    """Numbers of the documents in groups of similar length (all in one with 0), the longest first in each."""
     groups: list[list[int]] = []
     for number in sorted(range(len(lengths)), key=lambda one: -lengths[one]):
-        if groups and lengths[number] >= SIMILAR * lengths[groups[-1][0]]:
+        if groups and lengths[number] >= similar * lengths[groups[-1][0]]:
             groups[-1].append(number)
         else:
             groups.append([number])

@@ -109,6 +109,8 @@ class SentenceOrder(MaskedTokens):
 
 def new_albert(architecture: PaddedEncoder, seed: int) -> AlbertForPreTraining:
     torch.manual_seed(seed)
-    return AlbertForPreTraining._from_config(
+    model = AlbertForPreTraining._from_config(
         architecture.config, attn_implementation=architecture.attention.value, torch_dtype=torch.float32
     )
+    model.sop_classifier.dropout.p = 0.0  # Google's has none; Hugging Face's takes that of fine-tuned classifiers
+    return model

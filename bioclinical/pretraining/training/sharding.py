@@ -44,6 +44,7 @@ def shard(
 
     Every process must hold the same weights. In bf16 the gathered weights are bf16, what is kept and reduced fp32.
     """
+    architecture.similar = 0.0  # each call of a block is one gathering, of which all processes must have as many
     mesh = init_device_mesh(compute.device, (dist.get_world_size(),))
     policy = MixedPrecisionPolicy()
     if precision == "amp_bf16":
