@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from transformers import AlbertForPreTraining, PreTrainedModel, PreTrainedTokenizerFast
 
 from bioclinical.errors import UserError
+from bioclinical.modeling.chunks import sum_over_chunks
 from bioclinical.pretraining.architectures import Architecture
 from bioclinical.pretraining.architectures.padded import PaddedEncoder
 from bioclinical.pretraining.data.rows import Example, Row
-from bioclinical.pretraining.objectives.chunks import sum_over_chunks, vocabulary_loss
 from bioclinical.pretraining.objectives.masked_tokens import MaskedTokens, Masking, word_starts
+from bioclinical.pretraining.objectives.vocabulary_loss import vocabulary_loss
 from bioclinical.pretraining.recipe import schema
 from bioclinical.text.labels import IGNORED_LABEL
 from bioclinical.text.vocabulary_match import entries_of
