@@ -39,6 +39,7 @@ def overrides(mds, tiny_model) -> dict[str, object]:
         "model.model_config.vocab_size": 504,
         "model.model_config.hidden_size": 32,
         "model.model_config.intermediate_size": 48,
+        "global_train_batch_size": 4,
         "max_seq_len": 128,
         "max_duration": "8ba",
         "eval_interval": "100ba",
