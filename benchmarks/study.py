@@ -287,6 +287,7 @@ def table(work: Path, masked: dict[str, list[dict[str, float]]], names: list[str
         for row in panel.rows:
             if row.model in rows and (estimate := measured.estimate(row, metric)):
                 cell = {"metric": metric.name, "mean": estimate.value, "interval": estimate.interval}
+                cell["seeds"] = estimate.seeds
                 rows[row.model][panel.dataset] = cell
         for found in against(measured, REFERENCE, [metric]):
             if found.other.model in rows:
@@ -339,7 +340,7 @@ def draw(rows: list[dict], tasks: list[str], path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3.2 * (1 + len(tasks)), 2.8), layout="constrained")
-    for ax, (title, key) in zip(figure.subplots(1, 1 + len(tasks)), measures(tasks)):
+    for ax, (title, key) in zip(figure.subplots(1, 1 + len(tasks), squeeze=False)[0], measures(tasks)):
         for place, row in enumerate(row for row in rows if key in row):
             low, high = (100 * side for side in row[key]["interval"])
             ax.plot([low, high], [-place, -place], color="tab:blue" if row["model"] != START else "gray")
