@@ -20,7 +20,8 @@ from bioclinical.finetuning.settings import Settings
 from bioclinical.finetuning.trainer import NonFiniteError
 from bioclinical.metrics.metric import Metric
 from bioclinical.results.identity import Identity
-from bioclinical.results.store import Result, is_finished, store_label, write_result
+from bioclinical.results.model_card import model_card
+from bioclinical.results.store import Result, is_finished, read_result, store_label, write_result
 from bioclinical.runtime import machine, provenance
 from bioclinical.runtime.choice import Choice
 from bioclinical.tasks.example import SPLITS
@@ -202,7 +203,8 @@ def train_and_store(
             texts=list(data.problem.texts(data.splits["train"][0])),
             base=base_of(args, result) if args.save_as == "adapter" else None,
         )
-        save_model(model, tokenizer, facts, Path(args.save_model))
+        card = model_card(read_result(path) | {"path": str(path)})
+        save_model(model, tokenizer, facts, Path(args.save_model), card)
     remove(run_dir)
     print_scores(outcome, data)
 

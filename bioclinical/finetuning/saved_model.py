@@ -9,7 +9,7 @@ from typing import Any
 from bioclinical import problems
 from bioclinical.encoders.sentence_format import POOLING_FOLDER
 from bioclinical.errors import UserError
-from bioclinical.files import atomic_path, remove, write_json
+from bioclinical.files import atomic_path, remove, write_json, write_text
 
 FILE_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja", ".md")
 KEY = "bioclinical"  # in config.json
@@ -74,7 +74,7 @@ def is_pattern(text: str) -> bool:
     return True
 
 
-def save_model(model: Any, tokenizer: Any, facts: TrainedFacts, folder: Path) -> None:
+def save_model(model: Any, tokenizer: Any, facts: TrainedFacts, folder: Path, card: str | None = None) -> None:
     """Writes the folder, or replaces it, in one go: the whole model, or its adapter where `facts.base` is given."""
     setattr(model.config, KEY, dataclasses.asdict(facts))
     with atomic_path(folder) as partial:
@@ -89,6 +89,8 @@ def save_model(model: Any, tokenizer: Any, facts: TrainedFacts, folder: Path) ->
                 merge(model)
             model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
+        if card:
+            write_text(partial / "README.md", card)
         if facts.problem is not None and facts.max_length is not None:
             beside = problems.get(facts.problem).files_beside(model.config, facts.max_length, facts.options)
             for name, content in beside.items():

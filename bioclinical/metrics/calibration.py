@@ -42,7 +42,8 @@ def probabilities_and_outcomes(prediction: Any) -> tuple[np.ndarray, np.ndarray]
     probabilities, gold = np.array(prediction["probabilities"]), prediction["gold"]
     if isinstance(gold, list):
         return probabilities, np.array(gold, dtype=float)
-    return probabilities.max(keepdims=True), np.array([gold == prediction["predicted"]], dtype=float)
+    said = np.array([prediction.get("confidence", probabilities.max())])
+    return said, np.array([gold == prediction["predicted"]], dtype=float)
 
 
 def bin_sums(probabilities: np.ndarray, outcomes: np.ndarray) -> np.ndarray:

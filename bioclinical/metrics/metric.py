@@ -18,7 +18,8 @@ class Prediction(TypedDict, total=False):
     """What a model said about one example, without its text; the lines of a `.predictions.jsonl`.
 
     gold, predicted: a label name; 0 or 1 per label; a number; or a tag per word.  probabilities: one per label, in the
-    order of the labels.  seen: positions of the words that were not cut.  windowed: a tag per word over all windows,
+    order of the labels.  confidence: the one of the predicted label, where that need not be the largest.  seen:
+    positions of the words that were not cut.  windowed: a tag per word over all windows,
     where words were cut.  tokenless: positions of the words of which the tokenizer left nothing.  part: of a test set
     that is published in parts.
     """
@@ -29,6 +30,7 @@ class Prediction(TypedDict, total=False):
     gold: Any
     predicted: Any
     probabilities: list[float]
+    confidence: float
     seen: list[int]
     windowed: list[str]
     tokenless: list[int]

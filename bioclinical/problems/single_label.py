@@ -60,7 +60,11 @@ class SingleLabel(SequenceProblem):
     def prediction(self, gold: str, logits: np.ndarray, coder: Coder) -> dict[str, Any]:
         """The label of the largest logit, and every label's probability."""
         shares = probabilities(logits / coder.point.temperature)
-        return {"predicted": self.said(shares, coder), "probabilities": rounded(shares)}
+        said = self.said(shares, coder)
+        found = {"predicted": said, "probabilities": rounded(shares)}
+        if coder.point.thresholds:  # what is said need not be what is most probable
+            found["confidence"] = found["probabilities"][coder.labels.index(said)]
+        return found
 
     def said(self, shares: np.ndarray, coder: Coder) -> str:
         return coder.labels[int(decided(shares, coder.labels, coder.point.thresholds))]

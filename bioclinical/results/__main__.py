@@ -40,6 +40,7 @@ def parse_args() -> argparse.Namespace:
     files.add_argument("--latex", metavar="FILE", help="the printed tables, for the package booktabs")
     files.add_argument("--per_class", metavar="FILE", help="precision, recall and F1 of each class, as CSV")
     files.add_argument("--html", metavar="FILE", help="a page of tables and figures that needs no network")
+    files.add_argument("--model_card", metavar="DIR", help="a card of each finished run, as Markdown for the hub")
     files.add_argument("--submission", metavar="DIR", help="BLURB's prediction files, one JSON a task and model")
     files.add_argument("--figures", metavar="DIR", help="every figure as PDF and SVG")
     files.add_argument(
@@ -55,6 +56,7 @@ def main() -> None:
     args = parse_args()
     from bioclinical.results.analysis import analyse
     from bioclinical.results.collection import read_results
+    from bioclinical.results.model_card import write_cards
     from bioclinical.results.panel import panels
     from bioclinical.results.render import to_latex, to_text
     from bioclinical.results.reported import reported
@@ -86,6 +88,9 @@ def main() -> None:
     if args.submission:
         written = write_submissions(results, Path(args.submission))
         print(f"written: {len(written)} prediction files below '{args.submission}'")
+    if args.model_card:
+        cards = write_cards(results, Path(args.model_card))
+        print(f"written: {len(cards)} model cards below '{args.model_card}'")
     write_tables(args, found, analysis)
     if args.html or args.figures:
         from bioclinical.report.page import write_figures, write_page  # matplotlib takes a second to load
