@@ -39,7 +39,7 @@ class Halves:
     ends: np.ndarray
     starts: np.ndarray
 
-    def __call__(self, ids: np.ndarray, epoch: int, document: int, window: int = 0) -> Example:
+    def __call__(self, ids: np.ndarray, epoch: int, document: int, window: int = 0, clock: int = 0) -> Example:
         """Targets beside the masks: `segments` (0 and 1); `order`, at the first token 1 for the other way round or 0.
 
         Documents of fewer than three tokens of text stay as they are, without a second task.
@@ -52,7 +52,7 @@ class Halves:
             first, second = (text[cut:], text[:cut]) if order[0] else (text[:cut], text[cut:])
             ids = np.concatenate([ids[:1], first, [self.separator], second, ids[-1:]])
             segments[len(first) + 2 :] = 1
-        example = self.masking(ids, epoch, document, window)
+        example = self.masking(ids, epoch, document, window, clock)
         weights = example.weights | {"sentence_order": int(order[0] != IGNORED_LABEL)}
         return Example(example.input_ids, example.targets | {"segments": segments, "order": order}, weights)
 
