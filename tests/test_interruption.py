@@ -57,15 +57,19 @@ class Running:
 
 @pytest.fixture
 def start(tmp_path):
-    """start(script, argument, ...) -> Running. Killed with all its processes where a test fails."""
+    """start(script, argument, ...) -> Running. Killed with all its processes where a test fails.
+
+    method: "spawn" for a command whose tokenizer works in threads: those that this process has do not live in a fork.
+    """
     started = []
 
-    def go(script: str, *arguments: object) -> Running:
+    def go(script: str, *arguments: object, method: str = "fork") -> Running:
         scratch = tmp_path / "command" / "scratch"
         scratch.mkdir(parents=True)
         environment = {"TMPDIR": str(scratch), "CUDA_VISIBLE_DEVICES": ""}
         command = forked.Command(script, [str(one) for one in arguments], ROOT, environment=environment)
-        process = forked.start(command, scratch.with_name("out.txt"), scratch.with_name("err.txt"))
+        files = scratch.with_name("out.txt"), scratch.with_name("err.txt")
+        process = forked.start(command, *files, method=method)
         started.append(process)
         return Running(process, scratch)
 
@@ -106,7 +110,7 @@ def test_converter(start, tiny_model, tmp_path, notes, how):
     out = tmp_path / "out"
     running = start(
         "pretraining_resources/convert_dataset_to_mds.py", "--dataset", path, "--out_dir", out, "--size_limit", "50kb",
-        "--out_token_counts", out / "counts.txt", "--tokenizer", tiny_model(),
+        "--out_token_counts", out / "counts.txt", "--tokenizer", tiny_model(), method="spawn",
     )  # fmt: skip
     running.wait_for(lambda: bool(list(out.glob("notes/*.mds"))))
     assert running.end(how) == (143 if how == signal.SIGTERM else 130), running.err

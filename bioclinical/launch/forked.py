@@ -38,12 +38,13 @@ def preload() -> None:
     gc.freeze()  # training collects garbage: it need not look through all of these again
 
 
-def start(command: Command, output: Path, errors: Path | None = None) -> BaseProcess:
+def start(command: Command, output: Path, errors: Path | None = None, method: str = "fork") -> BaseProcess:
     """The running fork, a session of its own; its exit code is the command's.
 
-    All that it prints goes to the file `output`, what goes to stderr to `errors` where that is given.
+    All that it prints goes to the file `output`, what goes to stderr to `errors` where that is given. method: "spawn"
+    gives a new process instead, for a command that uses threads which this process has started already.
     """
-    process = multiprocessing.get_context("fork").Process(target=_run, args=(command, output, errors or output))
+    process = multiprocessing.get_context(method).Process(target=_run, args=(command, output, errors or output))
     process.start()
     return process
 
