@@ -13,14 +13,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from filelock import FileLock
-from repository import ROOT
+from repository import ENCODERS, ROOT
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from bioclinical.finetuning.callbacks import CompleteMark
 from bioclinical.finetuning.run import starting_checkpoint
 from bioclinical.launch import forked
-from bioclinical.tiny_models import FAMILIES
 
 ONE_STEP = ("--limit", 8, "--batch_size", 8, "--epochs", 1)
 
@@ -35,7 +34,7 @@ def read(stdout: str) -> dict:
 
 
 @pytest.mark.parametrize("dataset", ["ChemProt", "cos"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ENCODERS)
 def test_every_family_runs_one_step(run_main, common, tiny_model, family, dataset):
     code, out, err = run_main("--dataset", dataset, "--model", tiny_model(family), *ONE_STEP, *common)
     assert code == 0, err
@@ -47,6 +46,12 @@ def test_every_family_runs_one_step(run_main, common, tiny_model, family, datase
     }
     assert expected[result["dataset"]] <= set(result["metrics"]["test"])
     assert result["attention"] in ("sdpa", "eager", "packed:banded_sdpa") and result["reasons"]["attention"]
+
+
+@pytest.mark.parametrize("family", ["t5", "bart"])
+def test_models_that_write_are_refused_for_labels(run_main, common, tiny_model, family):
+    code, _, err = run_main("--dataset", "ChemProt", "--model", tiny_model(family), *ONE_STEP, *common)
+    assert code == 2 and f"is of type '{family}', an encoder-decoder" in err and "Traceback" not in err
 
 
 @pytest.mark.parametrize("dataset", ["Phenotype", "DEID", "SocialHistory"])
@@ -228,7 +233,7 @@ def test_bf16_runs(run_main, common, tiny_model):
 
 
 def test_words_beyond_the_context_are_counted(run_main, common, tiny_model):
-    arguments = ("--dataset", "SocialHistory", "--model", tiny_model(), *ONE_STEP, *common, "--max_length", 20)
+    arguments = ("--dataset", "SocialHistory", "--model", tiny_model(), *ONE_STEP, *common, "--max_length", 48)
     code, out, err = run_main(*arguments)
     test = read(out)["metrics"]["test"]
     assert code == 0 and test["words_cut"] > 0 and 0 < test["entities_cut"] < test["entities"], err
@@ -346,8 +351,9 @@ def test_two_processes_on_one_run(run_main, common, tiny_model, monkeypatch):
     arguments = ("--dataset", "cos", "--model", tiny_model(), *ONE_STEP, *common)
     code, _, err = run_main(*arguments)  # the task's files are read and kept, which takes a lock of its own
     assert code == 0, err
-    monkeypatch.setattr("bioclinical.files.FileLock", lambda path: HeldLock())
-    monkeypatch.setattr("bioclinical.tasks.loading.FileLock", FileLock, raising=False)
+    monkeypatch.setattr(
+        "bioclinical.files.FileLock", lambda path: FileLock(path) if "processed" in str(path) else HeldLock()
+    )
     code, _, err = run_main(*arguments, "--overwrite")
     assert code == 2 and "another process is working on this run" in err
 

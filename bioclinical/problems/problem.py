@@ -123,6 +123,11 @@ class Problem(ABC):
     def head_class(self, config: Any, name: str) -> str:
         """The class of transformers that builds the head for a config. Raises UserError, naming the model, where its
         kind has none."""
+        if config.is_encoder_decoder:
+            raise UserError(
+                f"'{name}' is of type '{config.model_type}', an encoder-decoder, which is for tasks that write text "
+                "(generation); take an encoder or a causal model"
+            )
         return self.auto_class
 
     def fits(self, architecture: str) -> bool:

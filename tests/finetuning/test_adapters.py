@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from repository import ENCODERS
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification, GPT2Config
 
 from bioclinical import predict
@@ -14,9 +15,7 @@ from bioclinical.encoders.adapters import add_adapter, freeze, linear_modules, l
 from bioclinical.errors import UserError, run_cli
 from bioclinical.finetuning.lora_spec import LoraSpec, frozen_layers
 from bioclinical.modeling import use_packed_forward
-from bioclinical.tiny_models import FAMILIES
 
-ENCODERS = [family for family in FAMILIES if family not in ("t5", "bart")]
 QUICK = ("--limit", 16, "--batch_size", 8, "--epochs", 1, "--lr", "1e-2")
 BATCH = {
     "input_ids": torch.tensor([[2, 7, 8, 9, 10, 3], [2, 11, 12, 3, 0, 0]]),

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from repository import ENCODERS
 from transformers import AutoConfig, AutoModelForSequenceClassification, GPT2Config
 
 from bioclinical.finetuning.layer_rates import layer_rates, parameter_groups
-from bioclinical.tiny_models import FAMILIES
 
-ENCODERS = [family for family in FAMILIES if family not in ("t5", "bart")]
 TABLES = ("word_embeddings", "tok_embeddings", "wte", "position_embeddings", "embeddings_project", "rel_embeddings")
 
 

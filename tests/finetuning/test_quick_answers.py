@@ -12,6 +12,7 @@ from bioclinical.encoders.stored import stored_encoder
 from bioclinical.text.tokenization import choose_max_length, load_tokenizer
 from bioclinical.tiny_models import FAMILIES
 
+LEFT_TO_TRANSFORMERS = ("gpt2", "t5")  # they call their positions otherwise, or have none
 CALL = """
 import sys
 sys.path.insert(0, sys.argv.pop(1))
@@ -22,7 +23,7 @@ print([name for name in ("torch", "transformers", "datasets", "sklearn", "pandas
 
 
 @pytest.mark.parametrize("requested", [None, 7])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family not in LEFT_TO_TRANSFORMERS])
 def test_files_give_the_identity_and_the_length_that_transformers_gives(tiny_model, family, requested):
     source = Source(str(tiny_model(family)))
     config, tokenizer = load_config(source), load_tokenizer(source.name)

@@ -61,6 +61,7 @@ IN_RUNS = {
     "reset_time",
     "restart_override",
     "trust_checkpoint",
+    "fsdp_config",
 }
 ON_GPU = {"precision", "train_loader.pin_memory"}
 SECTIONS = {"model", "model.model_config", "train_loader", "train_loader.dataset", "optimizer", "callbacks", "algorithms",
