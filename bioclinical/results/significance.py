@@ -21,7 +21,7 @@ LEVEL = 0.05
 POWER = 0.8
 FEWEST_SEEDS = 3  # with two a model, no method kept its level (docs/results.md)
 MOST_SEEDS = 1000
-CAUTION = 2.0  # standard errors by which variances are raised to count their degrees of freedom (docs/results.md)
+CAUTION = 1.5  # standard errors by which variances are raised to count their degrees of freedom (docs/results.md)
 MOST_FREEDOM = 1e6  # the normal distribution, as far as anyone can tell
 
 

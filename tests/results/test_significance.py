@@ -38,8 +38,8 @@ def sample_of(table, metric):
 
 
 def cautious(variances):
-    """Degrees of freedom with each variance raised by two of its standard errors."""
-    raised = [(v * (1 + 2 * math.sqrt(2 / f)), f) for v, f in variances]
+    """Degrees of freedom with each variance raised by one and a half of its standard errors."""
+    raised = [(v * (1 + 1.5 * math.sqrt(2 / f)), f) for v, f in variances]
     return sum(v for v, _ in raised) ** 2 / sum(v**2 / f for v, f in raised)
 
 
