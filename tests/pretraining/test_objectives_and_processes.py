@@ -120,7 +120,8 @@ def test_composers_launcher(prepared, tmp_path):
     """`composer main.py RECIPE` on two processes, as the pages give it."""
     root = prepared("modernbert")
     values = {"data_local": root / "mds", "tokenizer_name": root / "vocabulary", "save_folder": tmp_path / "run",
-              "max_duration": "2ba", "scheduler.t_warmup": "1ba", "global_train_batch_size": 4}  # fmt: skip
+              "max_duration": "2ba", "scheduler.t_warmup": "1ba", "global_train_batch_size": 4,
+              "load_path": "null", "model.model_config.vocab_size": 448}  # fmt: skip
     command = [sys.executable, "-m", "composer.cli.launcher", "-n", "2", "main.py", CONFIGS / "smoke" / "phase1.yaml"]
     ended = subprocess.run(
         [*command, *(f"{key}={value}" for key, value in values.items())], cwd=ROOT / "pretraining_resources",
