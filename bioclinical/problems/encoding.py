@@ -1,7 +1,7 @@
 """Examples as rows of a model, whatever the problem: the model's side of it, and the rows of a split."""
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -105,3 +105,14 @@ def require_tokens(feature: Feature, example: Example) -> None:
 def cut_examples(encoded: Any) -> list[int]:
     """Positions of the texts that the tokenizer truncated."""
     return [i for i, encoding in enumerate(encoded.encodings) if encoding.overflowing]
+
+
+def encode_filled(
+    encode: Callable[[Coder, Sequence[Example]], EncodedSplit], coder: Coder, examples: Sequence[Example], key: str
+) -> EncodedSplit:
+    """Rows of those raw examples whose text `key` is not blank, under their places among all of them."""
+    places = [i for i, example in enumerate(examples) if example[key].strip()]
+    split = encode(coder, [examples[i] for i in places])
+    for row in split.features:
+        row[EXAMPLE_INDEX] = places[row[EXAMPLE_INDEX]]
+    return EncodedSplit(list(examples), split.features, split.notes, cut=[places[i] for i in split.cut])

@@ -14,7 +14,7 @@ import numpy as np
 from bioclinical.errors import UserError
 from bioclinical.metrics.metric import Metric, Prediction
 from bioclinical.metrics.rouge import both_scores, first_words, length_details, rouge_metrics, typical_text
-from bioclinical.problems.encoding import EXAMPLE_INDEX, Coder, EncodedSplit, Feature
+from bioclinical.problems.encoding import EXAMPLE_INDEX, Coder, EncodedSplit, Feature, encode_filled
 from bioclinical.problems.options import require_at_least
 from bioclinical.problems.problem import Answer, Problem, identity
 from bioclinical.tasks.example import Example
@@ -151,11 +151,7 @@ class Generation(Problem):
         return {"id": texts["id"], "source": texts["text"]}
 
     def encode_raw(self, coder: Coder, examples: Sequence[Example], pooling: str) -> EncodedSplit:
-        places = [i for i, example in enumerate(examples) if example["source"].strip()]
-        split = self.encode(coder, [examples[i] for i in places])
-        for row in split.features:
-            row[EXAMPLE_INDEX] = places[row[EXAMPLE_INDEX]]
-        return EncodedSplit(list(examples), split.features, split.notes, cut=[places[i] for i in split.cut])
+        return encode_filled(self.encode, coder, examples, "source")
 
     def reduce_raw(self, logits: Any, coder: Coder) -> Any:
         return logits

@@ -16,7 +16,7 @@ from bioclinical.metrics.choice import chosen, longest_option
 from bioclinical.metrics.classification import Accuracy
 from bioclinical.metrics.metric import Metric, Prediction
 from bioclinical.problems.calibration import fit_temperature
-from bioclinical.problems.encoding import EXAMPLE_INDEX, Coder, EncodedSplit, Feature
+from bioclinical.problems.encoding import EXAMPLE_INDEX, Coder, EncodedSplit, Feature, encode_filled
 from bioclinical.problems.operating_point import ABSTAINED, Aim, Calibration, OperatingPoint
 from bioclinical.problems.problem import Answer, Problem, identity
 from bioclinical.problems.prompts import FORMS, LETTERS, Prompt, prompts_of
@@ -183,11 +183,7 @@ class MultipleChoice(Problem):
         return {"id": texts["id"], "question": texts["text"], "options": options}
 
     def encode_raw(self, coder: Coder, examples: Sequence[Example], pooling: str) -> EncodedSplit:
-        places = [i for i, example in enumerate(examples) if example["question"].strip()]
-        split = self.encode(coder, [examples[i] for i in places])
-        for row in split.features:
-            row[EXAMPLE_INDEX] = places[row[EXAMPLE_INDEX]]
-        return EncodedSplit(list(examples), split.features, split.notes, cut=[places[i] for i in split.cut])
+        return encode_filled(self.encode, coder, examples, "question")
 
     def reduce_raw(self, logits: Any, coder: Coder) -> Any:
         return logits
