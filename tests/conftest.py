@@ -1,11 +1,13 @@
 """Shared fixtures: sample data, tiny models, real data where it exists, and main.py called in this process."""
 
+import functools
 import gc
 import os
 import sys
 import tempfile
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
 import psutil
@@ -84,13 +86,13 @@ def real_data() -> Path:
 
 
 @pytest.fixture
-def run_main(monkeypatch, capsys):
-    """Runs main.py's command line in this process; returns (exit code, stdout, stderr)."""
+def run_command(monkeypatch, capsys):
+    """run_command(module, argument, ...): its command line in this process; returns (exit code, stdout, stderr)."""
 
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["main.py", *map(str, arguments)])
+    def run(module: ModuleType, *arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, arguments)])
         try:
-            run_cli(main.main)
+            run_cli(module.main)
             code = 0
         except SystemExit as stop:
             code = stop.code
@@ -98,3 +100,9 @@ def run_main(monkeypatch, capsys):
         return code, captured.out, captured.err
 
     return run
+
+
+@pytest.fixture
+def run_main(run_command):
+    """Runs main.py's command line in this process; returns (exit code, stdout, stderr)."""
+    return functools.partial(run_command, main)

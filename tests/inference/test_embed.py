@@ -1,7 +1,7 @@
 """bioclinical.embed: vectors against a few lines of their own and against sentence-transformers, windows, resumption."""
 
+import functools
 import json
-import sys
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from bioclinical import embed
 from bioclinical.encoders.source import Source
-from bioclinical.errors import UserError, run_cli
+from bioclinical.errors import UserError
 from bioclinical.inference import resumable
 from bioclinical.inference.documents import Document
 from bioclinical.inference.embedder import Embedder
@@ -41,18 +41,8 @@ def embedder(tiny_model):
 
 
 @pytest.fixture
-def run_embed(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["embed", *map(str, arguments)])
-        try:
-            run_cli(embed.main)
-            code = 0
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+def run_embed(run_command):
+    return functools.partial(run_command, embed)
 
 
 def documents(texts):

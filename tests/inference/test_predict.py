@@ -1,6 +1,7 @@
 """bioclinical.predict: the saved model on raw text, offsets that index the input, redaction, resumption, bad input."""
 
 import csv
+import functools
 import json
 import shutil
 import sys
@@ -10,7 +11,6 @@ import pytest
 from seqeval.metrics.sequence_labeling import get_entities
 
 from bioclinical import predict
-from bioclinical.errors import run_cli
 from bioclinical.inference import resumable
 from bioclinical.inference.predictor import Predictor
 from bioclinical.inference.redact import stretches
@@ -42,18 +42,8 @@ def saved(sample, tiny_model, tmp_path_factory):
 
 
 @pytest.fixture
-def run_predict(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["predict", *map(str, arguments)])
-        try:
-            run_cli(predict.main)
-            code = 0
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+def run_predict(run_command):
+    return functools.partial(run_command, predict)
 
 
 def lines(path: Path) -> list[dict]:

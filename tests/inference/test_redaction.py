@@ -1,6 +1,7 @@
 """Redaction: overlapping entities, stand-ins that agree within a patient and with nothing else, dates that keep their
 intervals and their form, audits against marked notes."""
 
+import functools
 import itertools
 import json
 import random
@@ -12,7 +13,6 @@ import numpy as np
 import pytest
 
 from bioclinical import predict
-from bioclinical.errors import run_cli
 from bioclinical.finetuning.saved_model import TrainedFacts, save_model
 from bioclinical.inference.audit import MarkedNote, audited, interval
 from bioclinical.inference.documents import Document
@@ -232,18 +232,8 @@ def tagger(tiny_model, tmp_path_factory):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["predict", *map(str, arguments)])
-        try:
-            run_cli(predict.main)
-            code = 0
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
+def run(run_command):
+    return functools.partial(run_command, predict)
 
 
 def test_audit_and_surrogates_from_the_command_line(run, tagger, notes, tmp_path):
